@@ -25,6 +25,7 @@ from meshproof.lint.model.conditions import (
 )
 from meshproof.lint.model.match_index import MatchIndex
 from meshproof.lint.model.route import Match, Route, covers, find_contradiction
+from meshproof.rules.written import WrittenActions, WrittenLimits
 
 VALUES = ["".join(letters) for n in range(5) for letters in itertools.product("/ab", repeat=n)]
 VALUES += ["/A", "/AB", "/aB/b", "A", "B/"]
@@ -144,7 +145,8 @@ def test_covers_and_find_contradiction_are_never_wrong(rng: random.Random) -> No
 
 def test_the_index_finds_every_match_that_covers(rng: random.Random) -> None:
     (document,) = parse("kind: A\nmetadata: {name: a}\n", "a.yaml")
-    route = Route(document, document.root, "a", ())
+    actions = WrittenActions(None, None, WrittenLimits(None, None, None))
+    route = Route(document, document.root, "a", (), False, actions)
     for _ in range(1000):
         matches = [
             Match(draw_conditions(rng, 2, "header x", "uri"), At("a", 1))

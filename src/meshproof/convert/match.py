@@ -72,7 +72,7 @@ class Conditions:
         if name != "cookie":
             return
         missed_cookie = cookies.find_missed_header(
-            StringMatch(self.document, "header cookie", kind, text.text(), text.at)
+            StringMatch("header cookie", kind, text.text(), text.at)
         )
         if missed_cookie is not None:
             header, cookie = missed_cookie

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.splits import Split, read_splits
+from meshproof.lint.model.route_tables import read_splits
+from meshproof.rules.written import WrittenSplit
 
 CODE = "MP0112"
 
@@ -26,7 +27,7 @@ def check(project: Project) -> Iterator[Hit]:
             )
 
 
-def _suggest_weight(split: Split, unweighted_count: int) -> str:
+def _suggest_weight(split: WrittenSplit, unweighted_count: int) -> str:
     """Suggest an equal share of what the other weights leave of 100."""
     weights = split.weights
     remainder = 100 - sum(weights) if weights is not None else 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.splits import read_splits
+from meshproof.lint.model.route_tables import read_splits
 
 CODE = "MP0115"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.route import Route
+from meshproof.lint.model.route import Route, is_catch_all
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0304"
@@ -17,7 +17,7 @@ def check(project: Project) -> Iterator[Hit]:
     for table in read_route_tables(project):
         for protocol in ("http", "tls", "tcp"):
             routes = table.routes_of(protocol)
-            first = next((route for route in routes if route.is_catch_all), None)
+            first = next((route for route in routes if is_catch_all(route)), None)
             if first is None or not table.is_ordered:
                 continue
             later_routes = [

@@ -8,7 +8,14 @@ from meshproof.lint.checks.mp0301_shadowed_route import find_shadowing_route
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.match_index import MatchIndex, find_shadowed_matches
-from meshproof.lint.model.route import Match, Route, RouteTable, covers, find_contradiction
+from meshproof.lint.model.route import (
+    Match,
+    Route,
+    RouteTable,
+    covers,
+    find_contradiction,
+    is_catch_all,
+)
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0305"
@@ -23,7 +30,7 @@ def check(project: Project) -> Iterator[Hit]:
             has_several = len(route.matches) > 1
             if is_reached and has_several and find_shadowing_route(project, route) is None:
                 yield from _find_idle_matches(project, table, route)
-            if route.is_catch_all and table.is_ordered:
+            if is_catch_all(route) and table.is_ordered:
                 closed_protocols.add(route.protocol)  # later routes are never reached: MP0304
 
 

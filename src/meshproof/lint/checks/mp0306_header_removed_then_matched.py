@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.documents.lookup import find_values, read_text
+from meshproof.documents.lookup import read_text
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
@@ -25,7 +25,7 @@ def check(project: Project) -> Iterator[Hit]:
                 conditions_by_header.setdefault(header_name, []).append((table, condition))
     for table in read_route_tables(project):
         for route in table.routes:
-            for header in _list_removed_headers(route):
+            for header in route.actions.removed_headers:
                 header_name = read_text(header).lower()
                 for matching_table, condition in conditions_by_header.get(header_name, []):
                     if not _share_host(table, matching_table):
@@ -40,16 +40,6 @@ def _list_header_conditions(route: Route) -> list[Condition]:
         for match in route.matches
         for condition in match.conditions
         if condition.part.startswith("header ") and not condition.negated
-    ]
-
-
-def _list_removed_headers(route: Route) -> list[Value]:
-    """Return the request headers that a route takes off, for all or for some destinations."""
-    return [
-        *find_values(route.value, "headers", "request", "remove"),
-        *find_values(route.value, "route", "headers", "request", "remove"),
-        *find_values(route.value, "filters", "requestHeaderModifier", "remove"),
-        *find_values(route.value, "backendRefs", "filters", "requestHeaderModifier", "remove"),
     ]
 
 

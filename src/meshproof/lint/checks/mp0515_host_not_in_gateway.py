@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import is_host_within
-from meshproof.documents.lookup import find_values, read_spec, read_text
+from meshproof.documents.lookup import read_text
 from meshproof.documents.schema import find_closest_word
-from meshproof.inventory import Inventory
 from meshproof.inventory.gateways import Gateway
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.route import RouteTable, format_place
+from meshproof.lint.model.route import format_place
 from meshproof.lint.model.route_tables import read_route_tables
 from meshproof.rules.written import Reference
 
@@ -24,7 +23,10 @@ def check(project: Project) -> Iterator[Hit]:
     for table in read_route_tables(project):
         for reference in table.gateways:
             gateway = inventory.gateways.get(reference.full_name)
-            if gateway is None or not _is_complete(gateway):
+            if gateway is None:
+                continue
+            yield from _check_listener(reference, gateway)
+            if not _is_complete(gateway):
                 continue
             namespace = table.document.namespace
             hosts = [host for server in gateway.servers for host in server.hosts_for(namespace)]
@@ -33,8 +35,6 @@ def check(project: Project) -> Iterator[Hit]:
                 not table.applies_to_mesh or len(unserved_hosts) == len(table.hosts)
             ):
                 yield from (_build_hit(host, gateway, hosts) for host in unserved_hosts)
-        if table.dialect in ("HTTPRoute", "GRPCRoute"):
-            yield from _check_listeners(inventory, table)
 
 
 def _is_complete(gateway: Gateway) -> bool:
@@ -64,17 +64,13 @@ def _build_hit(host: Reference, gateway: Gateway, hosts: list[str]) -> Hit:
     )
 
 
-def _check_listeners(inventory: Inventory, table: RouteTable) -> Iterator[Hit]:
-    """Report each sectionName of a rule that is no listener of its gateway."""
-    for parent in find_values(read_spec(table.document), "parentRefs"):
-        for section in find_values(parent, "sectionName"):
-            content = parent.mapping()
-            namespace = read_text(content.get("namespace")) or table.document.namespace
-            gateway = inventory.gateways.get(f"{namespace}/{read_text(content.get('name'))}")
-            names = [server.name for server in gateway.servers] if gateway else []
-            if gateway is not None and read_text(section) and read_text(section) not in names:
-                yield Hit(
-                    section.at,
-                    f"gateway {gateway.name} has no listener '{read_text(section)}'",
-                    find_closest_word(read_text(section), names) or f"one of {', '.join(names)}",
-                )
+def _check_listener(reference: Reference, gateway: Gateway) -> Iterator[Hit]:
+    """Report the sectionName of a parentRef that is no listener of its gateway."""
+    section = read_text(reference.section)
+    names = [server.name for server in gateway.servers]
+    if reference.section is not None and section and section not in names:
+        yield Hit(
+            reference.section.at,
+            f"gateway {gateway.name} has no listener '{section}'",
+            find_closest_word(section, names) or f"one of {', '.join(names)}",
+        )

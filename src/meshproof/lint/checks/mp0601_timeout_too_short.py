@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.documents.durations import parse_duration
-from meshproof.documents.lookup import find_values, read_text
-from meshproof.documents.manifest import Value
+from meshproof.documents.lookup import read_number, read_text
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import Route, RouteTable
@@ -14,16 +13,6 @@ from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0601"
 
-#: Dialect -> the paths of the timeout, of the timeout of a try, and of the number of retries.
-_PATHS = {
-    "VirtualService": (("timeout",), ("retries", "perTryTimeout"), ("retries", "attempts")),
-    "RouteRule": (
-        ("httpReqTimeout", "simpleTimeout", "timeout"),
-        ("httpReqRetries", "simpleRetry", "perTryTimeout"),
-        ("httpReqRetries", "simpleRetry", "attempts"),
-    ),
-    "HTTPRoute": (("timeouts", "request"), ("timeouts", "backendRequest"), ("retry", "attempts")),
-}
 #: Seconds that a RouteRule without a timeout has.
 _LEGACY_TIMEOUT = 15.0
 
@@ -31,17 +20,19 @@ _LEGACY_TIMEOUT = 15.0
 def check(project: Project) -> Iterator[Hit]:
     """Report each timeout that leaves no time for all tries."""
     for table in read_route_tables(project):
-        for route in table.routes_of("http") if table.dialect in _PATHS else ():
+        for route in table.routes_of("http"):
             yield from _check_retries(table, route)
 
 
 def _check_retries(table: RouteTable, route: Route) -> Iterator[Hit]:
     """Report the timeout of a route that ends before all tries can."""
-    timeout, try_timeout, attempts_value = (
-        _get_first(find_values(route.value, *path)) for path in _PATHS[table.dialect]
+    limits = route.actions.limits
+    timeout, try_timeout, attempts = (
+        limits.timeout,
+        limits.try_timeout,
+        read_number(limits.attempts),
     )
-    attempts = attempts_value.content if attempts_value is not None else 0
-    if try_timeout is None or isinstance(attempts, bool) or not isinstance(attempts, int):
+    if try_timeout is None:
         return
     try_seconds = parse_duration(read_text(try_timeout)) or 0.0
     timeout_seconds = parse_duration(read_text(timeout)) or 0.0
@@ -51,7 +42,7 @@ def _check_retries(table: RouteTable, route: Route) -> Iterator[Hit]:
     if attempts < 1 or not (try_seconds and timeout_seconds) or timeout_seconds >= needed_seconds:
         return
     fitting_tries = int(timeout_seconds / try_seconds + 1e-9)
-    value = timeout if timeout is not None else try_timeout
+    value = timeout or try_timeout
     message = f"of {attempts + 1} tries of {read_text(try_timeout)} each, " + (
         f"{fitting_tries} fit into {_format_seconds(timeout_seconds)}"
         if fitting_tries
@@ -62,10 +53,6 @@ def _check_retries(table: RouteTable, route: Route) -> Iterator[Hit]:
         f"{route.name}: {message}",
         f"timeout: {_format_seconds(needed_seconds)}, or shorter tries",
     )
-
-
-def _get_first(values: list[Value]) -> Value | None:
-    return values[0] if values else None
 
 
 def _format_seconds(duration: float) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.redirects import find_redirect_loop, read_redirect
+from meshproof.lint.model.redirects import find_redirect_loop
+from meshproof.lint.model.route import is_fully_read
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0604"
@@ -18,8 +19,8 @@ def check(project: Project) -> Iterator[Hit]:
     for table in read_route_tables(project):
         reported_routes: set[int] = set()
         for route in table.routes_of("http"):
-            redirect = read_redirect(route)
-            if redirect is None or not route.is_fully_read:
+            redirect = route.actions.redirect
+            if redirect is None or not is_fully_read(route):
                 continue
             loop = find_redirect_loop(table, route, inventory)
             loop_ids = {id(loop_route) for loop_route, _ in loop}

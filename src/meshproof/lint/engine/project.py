@@ -97,6 +97,10 @@ class Project:
             ]
         return self._named_documents[cache_key]
 
+    def find_namespace(self, document: Document) -> str:
+        """Return the namespace of a document, empty where its name or namespace cannot be read."""
+        return document.namespace if id(document) in self._named_document_ids else ""
+
     @cached_property
     def _documents_by_kind(self) -> dict[str, list[tuple[int, Document]]]:
         """The documents by kind, each with its position."""

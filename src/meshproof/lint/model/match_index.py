@@ -9,7 +9,7 @@ from functools import lru_cache
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import regexes
 from meshproof.lint.model.conditions import Condition
-from meshproof.lint.model.route import Match, Route, RouteTable, covers
+from meshproof.lint.model.route import Match, Route, RouteTable, covers, is_catch_all
 from meshproof.lint.model.route_tables import read_route_tables
 
 ConditionKey = tuple[str, str, str]
@@ -111,6 +111,6 @@ def _find_shadowed(table: RouteTable, protocol: str) -> Iterator[tuple[int, tupl
                 if earlier_route.precedes(route):
                     yield id(match), (earlier_route, earlier_match)
                     break
-        if not route.is_catch_all:
+        if not is_catch_all(route):
             for match in route.matches:
                 index.add(route, match)

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from meshproof.documents.lookup import find_values, read_spec, read_text
-from meshproof.documents.manifest import Value
+from meshproof.documents.lookup import read_text
 from meshproof.inventory import Inventory
 from meshproof.lint.model.conditions import Condition, accepts_value
 from meshproof.lint.model.route import Match, Route, RouteTable
+from meshproof.rules.written import WrittenRedirect
 
 #: So many redirects are followed.
 _MAX_REDIRECTS = 20
-
-
-@dataclass(frozen=True)
-class Redirect:
-    """Where a redirect leads. What is empty stays as it was in the request.
-
-    `replaces_prefix` if `path` replaces only the matched prefix. `is_followable` is False for a
-    redirect to another port.
-    """
-
-    value: Value
-    path: str = ""
-    replaces_prefix: bool = False
-    host: str = ""
-    scheme: str = ""
-    is_followable: bool = True
 
 
 @dataclass(frozen=True)
@@ -37,33 +21,6 @@ class Request:
     scheme: str
     host: str
     path: str
-
-
-def read_redirect(route: Route) -> Redirect | None:
-    """Return a route's redirect, or None."""
-    for value in find_values(route.value, "redirect"):
-        content = value.content if isinstance(value.content, dict) else {}
-        replaces_prefix = "prefixRewrite" in content
-        return Redirect(
-            value,
-            read_text(content.get("prefixRewrite" if replaces_prefix else "uri")),
-            replaces_prefix,
-            read_text(content.get("authority")),
-            read_text(content.get("scheme")),
-            not {"port", "derivePort"} & set(content),
-        )
-    for value in find_values(route.value, "filters", "requestRedirect"):
-        content = value.content if isinstance(value.content, dict) else {}
-        full_paths = [*find_values(value, "path", "replaceFullPath")]
-        prefix_replacements = [*find_values(value, "path", "replacePrefixMatch")]
-        path = (
-            read_text((full_paths or prefix_replacements)[0])
-            if full_paths or prefix_replacements
-            else ""
-        )
-        host, scheme = read_text(content.get("hostname")), read_text(content.get("scheme"))
-        return Redirect(value, path, bool(prefix_replacements), host, scheme, "port" not in content)
-    return None
 
 
 def find_redirect_loop(
@@ -77,9 +34,9 @@ def find_redirect_loop(
         visited: list[tuple[Route, Request]] = []
         route: Route | None = first_route
         for _ in range(_MAX_REDIRECTS):
-            redirect = read_redirect(route) if route is not None else None
-            if route is None or redirect is None or not redirect.is_followable:
-                break
+            redirect = route.actions.redirect if route is not None else None
+            if route is None or redirect is None or redirect.port or redirect.derived_port:
+                break  # another port is another place
             visited.append((route, request))
             request = _apply_redirect(request, redirect, route)
             if not _returns_to_table(table, visited[-1][1], request, inventory):
@@ -116,12 +73,14 @@ def _format_url(request: Request) -> str:
     return f"{request.scheme}://{request.host}{request.path}"
 
 
-def _apply_redirect(request: Request, redirect: Redirect, route: Route) -> Request:
+def _apply_redirect(request: Request, redirect: WrittenRedirect, route: Route) -> Request:
     """Return the request that follows a redirect."""
-    path = redirect.path or request.path
-    if redirect.replaces_prefix:
-        path = redirect.path + request.path[len(_find_matched_prefix(request, route)) :]
-    return Request(redirect.scheme or request.scheme, redirect.host or request.host, path or "/")
+    path = read_text(redirect.path) or request.path
+    if redirect.prefix is not None:
+        rest = request.path[len(_find_matched_prefix(request, route)) :]
+        path = read_text(redirect.prefix) + rest
+    scheme, host = read_text(redirect.scheme), read_text(redirect.host)
+    return Request(scheme or request.scheme, host or request.host, path or "/")
 
 
 def _find_matched_prefix(request: Request, route: Route) -> str:
@@ -147,19 +106,15 @@ def _returns_to_table(
         return False
     if after.scheme == before.scheme or not table.gateways:
         return True
+    if any(reference.section or reference.port for reference in table.gateways):
+        return False  # only to some listeners, which may be those of one scheme
     gateways = [inventory.gateways.get(reference.full_name) for reference in table.gateways]
     return any(
         server.tls is not None and server.protocol == "HTTPS"
         for gateway in gateways
-        if gateway is not None and _is_for_all_listeners(table)
+        if gateway is not None
         for server in gateway.servers
     )
-
-
-def _is_for_all_listeners(table: RouteTable) -> bool:
-    """Say whether the rule attaches to every listener of its gateway."""
-    section_names = find_values(read_spec(table.document), "parentRefs", "sectionName")
-    return not section_names and not find_values(read_spec(table.document), "parentRefs", "port")
 
 
 def _find_route(table: RouteTable, request: Request, first_match: Match) -> Route | None:

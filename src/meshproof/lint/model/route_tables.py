@@ -7,10 +7,11 @@ marked so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from meshproof.documents.lookup import find_values, get_value, read_text
+from meshproof.documents.lookup import get_value, read_kind, read_text
+from meshproof.documents.manifest import Document
 from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
 from meshproof.lint.model.route import Match, Route, RouteTable
@@ -24,6 +25,7 @@ from meshproof.rules.written import (
     WrittenDestination,
     WrittenMatch,
     WrittenRoute,
+    WrittenSplit,
     WrittenTable,
 )
 
@@ -35,8 +37,30 @@ _MATCH_TYPES: dict[StringKind, MatchType] = {
 }
 
 
-#: Key of the destinations of a route -> the weight of one of several that has none.
-_WEIGHT_DEFAULTS = {"route": 0, "backendRefs": 1}
+RouteReader = Callable[[Document, str], Iterator[WrittenRoute[WrittenMatch]]]
+_ROUTE_READERS: dict[str, RouteReader] = {
+    "VirtualService": virtual_service.read_routes,
+    "RouteRule": route_rule.read_routes,
+    "HTTPRoute": gateway_api.read_routes,
+    "GRPCRoute": gateway_api.read_routes,
+}
+
+
+@lru_cache(maxsize=2)
+def read_written_routes(project: Project) -> tuple[WrittenRoute[WrittenMatch], ...]:
+    """Return the routes of all documents as they are written, even of those without a name."""
+    return tuple(
+        route
+        for document in project.documents_of_kind(*_ROUTE_READERS)
+        for route in _ROUTE_READERS[read_kind(document)](document, project.find_namespace(document))
+    )
+
+
+def read_splits(project: Project) -> Iterator[WrittenSplit]:
+    """Yield every split that has an entry."""
+    for route in read_written_routes(project):
+        if route.actions.split is not None and route.actions.split.entries:
+            yield route.actions.split
 
 
 @lru_cache(maxsize=2)
@@ -45,7 +69,7 @@ def read_route_tables(project: Project) -> tuple[RouteTable, ...]:
     return tuple(_build_table(project, table) for table in _read_written_tables(project))
 
 
-def _read_written_tables(project: Project) -> Iterator[WrittenTable]:
+def _read_written_tables(project: Project) -> Iterator[WrittenTable[WrittenMatch]]:
     """Yield the tables of all dialects, as they are written."""
     group = "networking.istio.io"
     yield from virtual_service.read_tables(project.named_documents("VirtualService", group=group))
@@ -68,49 +92,34 @@ def gets_requests(route: Route, destination: WrittenDestination) -> bool:
     """Say whether some request of a route goes to a destination: no copy, and not of weight 0."""
     if destination in route.mirrors:
         return False
-    for key, default_weight in _WEIGHT_DEFAULTS.items():
-        entries = list(find_values(route.value, key))
-        for entry in entries if len(entries) > 1 else ():
-            host = get_value(get_value(entry, "destination"), "host") or get_value(entry, "name")
-            if host is not None and host.at == destination.at:
-                weight = get_value(entry, "weight")
-                return bool(default_weight if weight is None else weight.content)
+    split = route.actions.split
+    for entry in split.entries if split is not None and len(split.entries) > 1 else ():
+        host = get_value(get_value(entry, "destination"), "host") or get_value(entry, "name")
+        if split is not None and host is not None and host.at == destination.at:
+            weight = get_value(entry, "weight")
+            return bool(split.default_weight if weight is None else weight.content)
     return True
 
 
-def _build_table(project: Project, written: WrittenTable) -> RouteTable:
+def _build_table(project: Project, written: WrittenTable[WrittenMatch]) -> RouteTable:
     """Return a table with conditions that can be compared."""
-    return RouteTable(
-        written.document,
-        written.dialect,
-        written.hosts,
-        written.gateways,
-        tuple(_build_route(project, route, written) for route in written.routes),
-        written.is_ordered,
-    )
+    return written.with_routes(_build_route(project, route, written) for route in written.routes)
 
 
-def _build_route(project: Project, written: WrittenRoute, table: WrittenTable) -> Route:
+def _build_route(
+    project: Project, written: WrittenRoute[WrittenMatch], table: WrittenTable[WrittenMatch]
+) -> Route:
     """Return a route of a table with conditions that can be compared."""
     unclear_paths = find_unclear_paths(project, written.document)
     takes_all = written.takes_all and (
         table.is_ordered or not is_unclear(written.value.path, unclear_paths)
     )
     matches = [_build_match(match, table, unclear_paths) for match in written.matches]
-    return Route(
-        written.document,
-        written.value,
-        written.name,
-        tuple(matches) or (Match((), written.value.at, takes_all),),
-        written.destinations,
-        written.mirrors,
-        written.protocol,
-        written.precedence,
-    )
+    return written.with_matches(tuple(matches) or (Match((), written.value.at, takes_all),))
 
 
 def _build_match(
-    written: WrittenMatch, table: WrittenTable, unclear_paths: tuple[str, ...]
+    written: WrittenMatch, table: WrittenTable[WrittenMatch], unclear_paths: tuple[str, ...]
 ) -> Match:
     """Return a match of a table, fully read if its form leaves no doubt of what is meant."""
     conditions = [
@@ -123,7 +132,7 @@ def _build_match(
     return Match(tuple(conditions), written.value.at, is_clear)
 
 
-def _list_gateways(table: WrittenTable) -> set[str]:
+def _list_gateways(table: WrittenTable[WrittenMatch]) -> set[str]:
     """Return the gateways of a table. A condition that names them all always holds."""
     return {gateway.full_name for gateway in table.gateways}
 

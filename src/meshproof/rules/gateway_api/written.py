@@ -9,17 +9,22 @@ from collections.abc import Iterable, Iterator
 
 from meshproof.base.errors import BadRules
 from meshproof.base.names import CLUSTER_DOMAIN, MESH
-from meshproof.documents.lookup import find_values, get_value, read_spec, read_text
+from meshproof.documents.lookup import find_values, get_value, read_kind, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
     Reference,
     StringKind,
+    WrittenActions,
     WrittenCondition,
     WrittenDestination,
+    WrittenLimits,
     WrittenMatch,
+    WrittenRedirect,
     WrittenRoute,
     WrittenTable,
+    read_destinations,
     read_mapping,
+    read_split,
 )
 
 #: Type of a match -> its kind.
@@ -31,7 +36,7 @@ _KINDS: dict[str, StringKind] = {
 _PAIR_PARTS = {"headers": "header", "queryParams": "query"}
 
 
-def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable]:
+def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable[WrittenMatch]]:
     """Yield the route table of each HTTPRoute and GRPCRoute."""
     for document in documents:
         spec = read_spec(document)
@@ -47,11 +52,7 @@ def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable]:
             "HTTPRoute" if document.kind == "HTTPRoute" else "GRPCRoute",
             tuple(hosts),
             tuple(gateways),
-            tuple(
-                _read_route(document, rule)
-                for rule in find_values(spec, "rules")
-                if isinstance(rule.content, dict)
-            ),
+            tuple(read_routes(document, document.namespace)),
             is_ordered=False,
         )
 
@@ -66,35 +67,77 @@ def _add_parent(
     name = parent.content.get("name", parent)
     text, kind = read_text(name), read_text(get_value(parent, "kind"))
     if kind in ("", "Gateway"):
-        gateways.append(Reference(f"{parent_namespace}/{text}", text, name.at))
+        full_name = f"{parent_namespace}/{text}"
+        section, port = get_value(parent, "sectionName"), get_value(parent, "port")
+        gateways.append(Reference(full_name, text, name.at, section, port))
     elif kind == "Service":
         gateways.append(Reference(MESH, text, name.at))
         hosts.append(Reference(f"{text}.{parent_namespace}.{CLUSTER_DOMAIN}", text, name.at))
 
 
-def _read_route(document: Document, rule: Value) -> WrittenRoute:
+def read_routes(document: Document, namespace: str) -> Iterator[WrittenRoute[WrittenMatch]]:
+    """Yield the rules of a document as routes; `namespace` is that of the document."""
+    for rule in find_values(read_spec(document), "rules"):
+        if isinstance(rule.content, dict):
+            yield _read_route(document, namespace, rule)
+
+
+def _read_route(document: Document, namespace: str, rule: Value) -> WrittenRoute[WrittenMatch]:
     """Return one rule of a document as a route."""
-    name, is_grpc = read_text(get_value(rule, "name")), document.kind == "GRPCRoute"
+    name, kind = read_text(get_value(rule, "name")), read_kind(document)
     mirrors = find_values(rule, "filters", "requestMirror", "backendRef")
     return WrittenRoute(
         document,
         rule,
         f"'{name}'" if name else rule.path.removeprefix("spec."),
         tuple(
-            read_match(match, is_grpc)
+            read_match(match, kind == "GRPCRoute")
             for match in find_values(rule, "matches")
             if isinstance(match.content, dict)
         ),
         takes_all=True,
-        destinations=_read_backends(find_values(rule, "backendRefs"), document.namespace),
-        mirrors=_read_backends(mirrors, document.namespace),
+        actions=_read_actions(kind, rule),
+        destinations=read_destinations(find_values(rule, "backendRefs"), namespace, read_backend),
+        mirrors=read_destinations(mirrors, namespace, read_backend),
     )
 
 
-def _read_backends(values: Iterable[Value], namespace: str) -> tuple[WrittenDestination, ...]:
-    """Return the backends that are Services."""
-    backends = (read_backend(value, namespace) for value in values)
-    return tuple(backend for backend in backends if backend is not None)
+def _read_actions(kind: str, rule: Value) -> WrittenActions:
+    """Return what a rule of a route of `kind` does."""
+    redirects = find_values(rule, "filters", "requestRedirect")
+    return WrittenActions(
+        read_split(kind, rule, "backendRefs", 1),
+        read_redirect(redirects[0]) if redirects else None,
+        read_limits(rule),
+        removed_headers=(
+            *find_values(rule, "filters", "requestHeaderModifier", "remove"),
+            *find_values(rule, "backendRefs", "filters", "requestHeaderModifier", "remove"),
+        ),
+    )
+
+
+def read_redirect(redirect: Value) -> WrittenRedirect:
+    """Return the content of a RequestRedirect."""
+    path = get_value(redirect, "path")
+    return WrittenRedirect(
+        redirect,
+        get_value(path, "replaceFullPath"),
+        get_value(path, "replacePrefixMatch"),
+        get_value(redirect, "hostname"),
+        get_value(redirect, "scheme"),
+        get_value(redirect, "port"),
+        get_value(redirect, "statusCode"),
+    )
+
+
+def read_limits(rule: Value) -> WrittenLimits:
+    """Return the timeouts of a rule and its retries."""
+    timeouts = get_value(rule, "timeouts")
+    return WrittenLimits(
+        get_value(timeouts, "request"),
+        get_value(timeouts, "backendRequest"),
+        get_value(get_value(rule, "retry"), "attempts"),
+    )
 
 
 def read_backend(value: Value, namespace: str) -> WrittenDestination | None:

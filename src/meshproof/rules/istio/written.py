@@ -15,12 +15,18 @@ from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
     Protocol,
     Reference,
+    WrittenActions,
     WrittenCondition,
     WrittenDestination,
+    WrittenLimits,
     WrittenMatch,
     WrittenRoute,
     WrittenTable,
+    read_destinations,
+    read_faults,
     read_mapping,
+    read_redirect,
+    read_split,
     read_strings,
 )
 
@@ -44,7 +50,7 @@ _READ_KEYS = {
 }
 
 
-def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable]:
+def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable[WrittenMatch]]:
     """Yield the route table of each VirtualService."""
     for document in documents:
         spec, namespace = read_spec(document), document.namespace
@@ -54,7 +60,7 @@ def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable]:
             "VirtualService",
             tuple(read_hosts(find_values(spec, "hosts"), namespace)),
             gateways or (Reference(MESH, MESH, document.at),),
-            tuple(_read_routes(document, spec)),
+            tuple(read_routes(document, namespace)),
         )
 
 
@@ -72,20 +78,19 @@ def read_gateways(values: Iterable[Value], namespace: str) -> Iterator[Reference
             yield Reference(qualify_gateway(text, namespace), text, value.at)
 
 
-def _read_routes(document: Document, spec: Value | None) -> Iterator[WrittenRoute]:
-    """Yield the routes of each protocol, in order."""
+def read_routes(document: Document, namespace: str) -> Iterator[WrittenRoute[WrittenMatch]]:
+    """Yield the routes of each protocol, in order; `namespace` is that of the document."""
     for protocol in _PROTOCOLS:
-        for index, value in enumerate(find_values(spec, protocol)):
+        for index, value in enumerate(find_values(read_spec(document), protocol)):
             if isinstance(value.content, dict):
-                yield _read_route(document, protocol, value, -index)
+                yield _read_route(document, namespace, protocol, value, -index)
 
 
 def _read_route(
-    document: Document, protocol: Protocol, value: Value, precedence: int
-) -> WrittenRoute:
+    document: Document, namespace: str, protocol: Protocol, value: Value, precedence: int
+) -> WrittenRoute[WrittenMatch]:
     """Return one entry of `http`, `tls` or `tcp` as a route."""
-    content, namespace = value.mapping(), document.namespace
-    name = read_text(content.get("name"))
+    name = read_text(get_value(value, "name"))
     mirrors = [*find_values(value, "mirror"), *find_values(value, "mirrors", "destination")]
     return WrittenRoute(
         document,
@@ -96,18 +101,49 @@ def _read_route(
             for match in find_values(value, "match")
             if isinstance(match.content, dict)
         ),
-        takes_all="match" not in content,
-        destinations=_read_destinations(find_values(value, "route", "destination"), namespace),
-        mirrors=_read_destinations(mirrors, namespace),
+        takes_all="match" not in value.mapping(),
+        actions=_read_actions(value),
+        destinations=read_destinations(
+            find_values(value, "route", "destination"), namespace, read_destination
+        ),
+        mirrors=read_destinations(mirrors, namespace, read_destination),
         protocol=protocol,
         precedence=precedence,
     )
 
 
-def _read_destinations(values: Iterable[Value], namespace: str) -> tuple[WrittenDestination, ...]:
-    """Return the destinations that have a host."""
-    destinations = (read_destination(value, namespace) for value in values)
-    return tuple(destination for destination in destinations if destination is not None)
+def _read_actions(route: Value) -> WrittenActions:
+    """Return what a route does."""
+    return WrittenActions(
+        read_split("VirtualService", route, "route", 0),
+        read_redirect(get_value(route, "redirect")),
+        read_limits(route),
+        read_faults(get_value(route, "fault")),
+        (
+            *find_values(route, "headers", "request", "remove"),
+            *find_values(route, "route", "headers", "request", "remove"),
+        ),
+        (
+            *(
+                WrittenCondition("origin", origin, origin.at, strings=read_strings(origin))
+                for origin in find_values(route, "corsPolicy", "allowOrigins")
+            ),
+            *(
+                WrittenCondition("rewrite", regex, regex.at, strings=(("regex", regex),))
+                for regex in find_values(route, "rewrite", "uriRegexRewrite", "match")
+            ),
+        ),
+    )
+
+
+def read_limits(route: Value) -> WrittenLimits:
+    """Return the timeout of a route and its retries."""
+    retries = get_value(route, "retries")
+    return WrittenLimits(
+        get_value(route, "timeout"),
+        get_value(retries, "perTryTimeout"),
+        get_value(retries, "attempts"),
+    )
 
 
 def read_destination(value: Value, namespace: str) -> WrittenDestination | None:

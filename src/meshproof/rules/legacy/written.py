@@ -20,12 +20,17 @@ from meshproof.documents.lookup import (
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
     Reference,
+    WrittenActions,
     WrittenCondition,
     WrittenDestination,
+    WrittenLimits,
     WrittenMatch,
     WrittenRoute,
     WrittenTable,
+    read_faults,
     read_mapping,
+    read_redirect,
+    read_split,
     read_strings,
 )
 
@@ -34,21 +39,20 @@ PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
 _SOURCE_KEYS = ("name", "namespace", "service", "domain")
 
 
-def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable]:
+def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable[WrittenMatch]]:
     """Yield one route table for each destination."""
-    routes_by_host: dict[str, list[WrittenRoute]] = {}
+    routes_by_host: dict[str, list[WrittenRoute[WrittenMatch]]] = {}
     references: dict[str, Reference] = {}
     for document in documents:
-        for destination in find_values(read_spec(document), "destination"):
-            reference = _refer_to_service(destination, document.namespace)
-            if reference.full_name:
-                references.setdefault(reference.full_name, reference)
-                own_service = Reference(reference.full_name, reference.full_name, destination.at)
-                route = read_route(document, own_service)
-                routes_by_host.setdefault(reference.full_name, []).append(route)
-    for host, routes in routes_by_host.items():
-        ordered = tuple(sorted(routes, key=lambda route: -route.precedence))
-        yield WrittenTable(routes[0].document, "RouteRule", (references[host],), (), ordered)
+        reference = refer_to_destination(document, document.namespace)
+        if reference.full_name:
+            references.setdefault(reference.full_name, reference)
+            routes_by_host.setdefault(reference.full_name, []).extend(
+                read_routes(document, document.namespace)
+            )
+    for host, host_routes in routes_by_host.items():
+        ordered = tuple(sorted(host_routes, key=lambda route: -route.precedence))
+        yield WrittenTable(host_routes[0].document, "RouteRule", (references[host],), (), ordered)
 
 
 def find_service_host(value: Value, namespace: str) -> str:
@@ -68,16 +72,33 @@ def _refer_to_service(value: Value, namespace: str) -> Reference:
     return Reference(host, read_text(name_value) or host, name_value.at)
 
 
-def read_route(document: Document, own_service: Reference) -> WrittenRoute:
-    """Return a RouteRule for `own_service` as a route."""
-    spec, namespace = read_spec(document) or document.root, document.namespace
-    match = get_value(spec, "match")
-    return WrittenRoute(
+def refer_to_destination(document: Document, namespace: str) -> Reference:
+    """Return the service that a RouteRule is for; its full name is empty if it names none."""
+    destination = get_value(read_spec(document), "destination")
+    if destination is None:
+        return Reference("", "", document.at)
+    return _refer_to_service(destination, namespace)
+
+
+def read_routes(document: Document, namespace: str) -> Iterator[WrittenRoute[WrittenMatch]]:
+    """Yield the route that a RouteRule is; `namespace` is that of the document."""
+    spec = read_spec(document) or document.root
+    match, destination = get_value(spec, "match"), get_value(spec, "destination")
+    host = refer_to_destination(document, namespace).full_name
+    own_service = Reference(host, host, destination.at if destination is not None else spec.at)
+    name = read_text(get_value(get_value(document.root, "metadata"), "name"))
+    yield WrittenRoute(
         document,
         spec,
-        f"'{document.name}'",
+        f"'{name}'",
         (read_match(match),) if match is not None else (),
         takes_all=match is None,
+        actions=WrittenActions(
+            read_split("RouteRule", spec, "route", 0),
+            read_redirect(get_value(spec, "redirect")),
+            read_limits(spec),
+            read_faults(get_value(spec, "httpFault")),
+        ),
         destinations=tuple(
             _read_destination(entry, own_service, namespace) for entry in find_values(spec, "route")
         ),
@@ -92,6 +113,17 @@ def read_route(document: Document, own_service: Reference) -> WrittenRoute:
             for mirror in find_values(spec, "mirror")
         ),
         precedence=read_number(get_value(spec, "precedence")),
+    )
+
+
+def read_limits(spec: Value) -> WrittenLimits:
+    """Return the timeout of a rule and its retries."""
+    retries = get_value(get_value(spec, "httpReqRetries"), "simpleRetry")
+    timeout = get_value(get_value(spec, "httpReqTimeout"), "simpleTimeout")
+    return WrittenLimits(
+        get_value(timeout, "timeout"),
+        get_value(retries, "perTryTimeout"),
+        get_value(retries, "attempts"),
     )
 
 
