@@ -45,7 +45,7 @@ _GROUP_TITLES = {
 }
 #: In the order in which people meet them.
 COMMANDS = (
-    *("test", "plan", "explain", "compare", "try", "lint", "convert", "smoke"),
+    *("test", "plan", "explain", "intent", "compare", "try", "lint", "convert", "smoke"),
     *("rbac", "cleanup", "images", "istiod", "mesh", "judge", "completion"),
 )
 RECORDS = (Run, Result, Failure, Clue, Check, Served, Verdict, Settings, Origin, WrongSplit)

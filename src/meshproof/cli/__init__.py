@@ -34,6 +34,7 @@ _MODULES = {
     "lint": "say what is wrong with rule files: PATH ... [-o text|json|sarif]",
     "plan": "list the cases that follow from rule files, and the routes that they cover: PATH ...",
     "explain": "say which route takes a request, and why the others do not: RULES URL [-H ...]",
+    "intent": "write a first file of what is meant, from the rules as they are: init RULES",
     "compare": "say which requests two sets of rules answer differently: RULES RULES",
     "try": "keep a mesh of rules up for curl: RULES URL [-H ...]",
     "smoke": "look whether the mesh of a cluster works, every night: [--context NAME]",

@@ -18,8 +18,8 @@ T = TypeVar("T")
 REPORT_FOLDER = "meshproof-report"
 #: What takes options; `pytest` is pytest without the command. `mesh` is `meshproof mesh up`.
 TAKERS = (
-    *("pytest", "test", "smoke", "rbac", "judge", "plan", "explain", "compare", "try"),
-    *("cleanup", "images", "istiod", "mesh"),
+    *("pytest", "test", "smoke", "rbac", "judge", "plan", "explain", "intent", "compare"),
+    *("try", "cleanup", "images", "istiod", "mesh"),
 )
 PROVIDERS = ("kind", "minikube", "k3d", "external")
 #: Profiles whose istiod injects sidecars (Istio docs, "Installation Configuration Profiles").
@@ -38,7 +38,7 @@ _CLUSTER = (*_RUN, "smoke", "cleanup")
 _IMAGES = (*_TARGET, "images")
 _JUDGE = (*_RUN, "judge")
 _LOCAL = (*_RUN, "mesh")
-_READING = (*_RUN, "plan", "explain", "compare", "try")
+_READING = (*_RUN, "plan", "explain", "intent", "compare", "try")
 
 #: RFC 1123, as Kubernetes takes it for the name of a namespace.
 _NAMESPACE = Text(
@@ -160,6 +160,13 @@ class RunOptions:
         _READING,
         is_repeatable=True,
     )
+    intent: tuple[str, ...] = _option(
+        (),
+        PathText("FILE"),
+        "expectations to check, beside those of meshproof.yaml in a folder of rules",
+        (*_RUN, "plan"),
+        is_repeatable=True,
+    )
     exclude: tuple[str, ...] = _option(
         (),
         Text("GLOB"),
@@ -184,7 +191,7 @@ class RunOptions:
         None,
         PathText("PATH"),
         "the Envoy to run",
-        (*_LOCAL, "explain", "compare", "try"),
+        (*_LOCAL, "explain", "intent", "compare"),
         default_text="the wheel's",
     )
     istiod: str | None = _option(

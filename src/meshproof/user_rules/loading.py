@@ -39,7 +39,7 @@ from meshproof.rules import judge_options
 from meshproof.rules.known_hosts import read_known_hosts, read_valid_sidecars
 from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
-from meshproof.user_rules import live
+from meshproof.user_rules import intent, live
 from meshproof.user_rules.excluded import Excluded, RuleObjects, allow_named
 from meshproof.user_rules.surroundings import Surroundings, describe_world, read_surroundings
 
@@ -65,12 +65,13 @@ class ReadingOptions:
 
     `exclude` are patterns of files in folders that are passed over. `allow_unsupported` names
     objects that need not be supported: `KIND/NAME[:FIELD]`. `inventory` are paths of what the rules
-    stand on.
+    stand on. `intent` are files of expectations, beside `meshproof.yaml` in the folders of rules.
     """
 
     exclude: tuple[str, ...] = ()
     allow_unsupported: tuple[str, ...] = ()
     inventory: tuple[str, ...] = ()
+    intent: tuple[str, ...] = ()
 
 
 def read_reading_options(options: object) -> ReadingOptions:
@@ -79,6 +80,7 @@ def read_reading_options(options: object) -> ReadingOptions:
         tuple(getattr(options, "exclude", ())),
         tuple(getattr(options, "allow_unsupported", ())),
         tuple(getattr(options, "inventory", ())),
+        tuple(getattr(options, "intent", ())),
     )
 
 
@@ -162,7 +164,9 @@ def load(
     reading = reading or ReadingOptions()
     live_paths = [path for path in paths if live.is_live(path)]
     file_paths = [path for path in paths if not live.is_live(path)]
+    intent_files = [*intent.find_files(file_paths), *reading.intent]
     contents = read_contents(file_paths, reading.exclude)
+    contents.left_out = [entry for entry in contents.left_out if entry.at.file not in intent_files]
     contents.documents = [*_remove_foreign_ingresses(contents), *_take_pod_makers(contents)]
     _set_ambient_gateways_apart(contents)
     namespaces = {name for path in live_paths for name in live.parse_source(path).namespaces}
@@ -177,11 +181,15 @@ def load(
     excluded, unused = allow_named(objects.excluded, reading.allow_unsupported)
     notes = [f"left out: {', '.join(summarize_left_out(contents.left_out))}"]
     notes += [f"--allow-unsupported {pattern}: nothing here has that name" for pattern in unused]
-    return replace(
+    user_rules = replace(
         user_rules,
         excluded=excluded,
         notes=tuple(notes if contents.left_out else notes[1:]),
     )
+    expectations = [
+        expectation for file in intent_files for expectation in intent.read_expectations(file)
+    ]
+    return intent.add_intent(user_rules, expectations)
 
 
 def _set_ambient_gateways_apart(contents: Contents) -> None:
