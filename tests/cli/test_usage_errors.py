@@ -38,7 +38,7 @@ COMMAND = (sys.executable, "-m", "meshproof")
         ),
         (
             "test --mesh istiod",
-            "--mesh istiod needs an istiod: name a pilot-discovery with --mesh-istiod",
+            "--mesh istiod needs an istiod: --mesh-istiod takes a version such as 1.29.2",
         ),
         ("test --istiod pilot", "--mesh-istiod: it needs --mesh istiod"),
         (
