@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -16,6 +16,8 @@ from meshproof.cli import main
 from meshproof.user_rules import intent, loading
 from tests import ROOT
 
+#: Without stubs, as the package has none.
+jsonschema: Any = importlib.import_module("jsonschema")
 SCHEMA = json.loads((ROOT / "docs/reference/intent.schema.json").read_text())
 RULES = """\
 apiVersion: networking.istio.io/v1
