@@ -79,10 +79,11 @@ class BadRules(MeshproofError):
 
     exit_code = EXIT_BAD_RULES
     #: The file with the error, as messages name it, and the place in it (from 1), empty and 0 if it
-    #: is about no file; what is wrong there.
+    #: is about no file; which of several objects rendered from there; what is wrong there.
     file = ""
     line = 0
     column = 0
+    origin = ""
     reason = ""
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from meshproof import __version__
 from meshproof.base import errors, output, signals
@@ -27,6 +27,9 @@ from meshproof.base.errors import (
     pluralize,
     suggest_nearest,
 )
+
+if TYPE_CHECKING:
+    from meshproof.user_rules.loading import UserRules
 
 #: Commands with a module of their own, `<command>.py`, and what `--help` says of each.
 _MODULES = {
@@ -227,25 +230,33 @@ def _run_promises(options: argparse.Namespace, report: Path, extra_arguments: li
     """Run the promises in pytest; read the options and --rules first."""
     from meshproof.options import command_line, sources
 
-    arguments = [*command_line.list_run_arguments(options), f"--mesh-report={report}"]
+    arguments = command_line.list_run_arguments(options)
     sources.fill_in("test", options)
-    loaded_rules = None
-    if options.rules:
-        from meshproof.mesh.protocol import ClusterOptions
-        from meshproof.user_rules.loading import load, read_reading_options
+    # Bad rules end the run here, with their own exit code.
+    turns = _load_rules(options) if options.rules else []
+    from meshproof.cli import test
 
-        cluster_options = ClusterOptions(options.kubeconfig or "", options.context or "")
-        # Bad rules end the run here, with their own exit code.
-        loaded_rules = (
-            options.rules,
-            load(options.rules, cluster_options, read_reading_options(options)),
-        )
-    from meshproof.cli.test import run_suites
-
-    code = run_suites([*arguments, *extra_arguments], "test", loaded_rules)
+    if len(turns) > 1:
+        code = test.run_turns([*arguments, *extra_arguments], options.rules, turns, report)
+    else:
+        loaded_rules = (options.rules, turns[0]) if turns else None
+        arguments.append(f"--mesh-report={report}")
+        code = test.run_suites([*arguments, *extra_arguments], "test", loaded_rules)
     if code == errors.EXIT_USAGE:
         _suggest_options(extra_arguments, options.parser)
     return code
+
+
+def _load_rules(options: argparse.Namespace) -> list[UserRules]:
+    """Return the rules of --rules; with --each-variant once for each turn."""
+    from meshproof.mesh.protocol import ClusterOptions
+    from meshproof.user_rules.loading import load, load_each_variant, read_reading_options
+
+    cluster_options = ClusterOptions(options.kubeconfig or "", options.context or "")
+    reading = read_reading_options(options)
+    if options.each_variant:
+        return load_each_variant(options.rules, cluster_options, reading)
+    return [load(options.rules, cluster_options, reading)]
 
 
 def _suggest_options(arguments: list[str], parser: _Parser) -> None:

@@ -92,25 +92,38 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"plan: --fail-under {options.fail_under:g}: expected 0 to 100")
     from meshproof.user_rules import loading
 
-    user_rules = loading.load(options.paths, reading=loading.read_reading_options(options))
-    costs = _estimate_costs(user_rules, options.profile)
-    if options.output == "json":
-        print_json(_plan_to_json(user_rules, costs))
+    reading = loading.read_reading_options(options)
+    if options.each_variant:
+        turns = loading.load_each_variant(options.paths, reading=reading)
     else:
-        write("".join(f"{escape_line(line)}\n" for line in _render_text(user_rules, costs)))
-    codes = [errors.EXIT_PASSED, *(excluded.exit_code for excluded in user_rules.excluded)]
+        turns = [loading.load(options.paths, reading=reading)]
+    costs = [_estimate_costs(user_rules, options.profile) for user_rules in turns]
+    if options.output == "json":
+        plans = [_plan_to_json(*turn) for turn in zip(turns, costs, strict=True)]
+        print_json({"variants": plans} if options.each_variant else plans[0])
+    for turn in zip(turns, costs, strict=True) if options.output == "text" else ():
+        write("".join(f"{escape_line(line)}\n" for line in _render_text(*turn)))
+    return errors.choose_exit_code(
+        code for user_rules in turns for code in _list_codes(user_rules, options.fail_under)
+    )
+
+
+def _list_codes(user_rules: UserRules, fail_under: float) -> Iterator[int]:
+    """Yield the exit codes of all that holds of some rules; print why."""
+    yield errors.EXIT_PASSED
+    yield from (excluded.exit_code for excluded in user_rules.excluded)
+    prefix = f"meshproof: {user_rules.variant}: " if user_rules.variant else "meshproof: "
     if user_rules.excluded:
-        print_message(f"meshproof: {_summarize_excluded(user_rules)}")
+        print_message(f"{prefix}{_summarize_excluded(user_rules)}")
     share = user_rules.plan.coverage_share * 100
-    if share < options.fail_under:
+    if share < fail_under:
         print_message(
-            f"meshproof: {share:.4g} % of the routes are reached, less than "
-            f"--fail-under {options.fail_under:g}"
+            f"{prefix}{share:.4g} % of the routes are reached, less than "
+            f"--fail-under {fail_under:g}"
         )
-        codes.append(errors.EXIT_FAILED)
+        yield errors.EXIT_FAILED
     if any(coverage.unreached for coverage in user_rules.plan.coverage):
-        codes.append(errors.EXIT_INCONCLUSIVE)
-    return errors.choose_exit_code(codes)
+        yield errors.EXIT_INCONCLUSIVE
 
 
 def _summarize_excluded(user_rules: UserRules) -> str:
@@ -174,6 +187,7 @@ def _estimate_judged_cost(shares: tuple[float, ...], settings: Settings) -> Cost
 
 def _render_text(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
     """Yield the lines of the report: the world, each route table with its cases, a summary."""
+    yield from [user_rules.variant, ""] if user_rules.variant else []
     yield from user_rules.world_notes
     yield from [""] if user_rules.world_notes else []
     for number, coverage in enumerate(user_rules.plan.coverage):
@@ -234,6 +248,7 @@ def _plan_to_json(user_rules: UserRules, costs: dict[str, Cost]) -> dict[str, An
     """Return the JSON value of the whole plan."""
     total = sum(costs.values(), Cost(0, 0))
     return {
+        **({"variant": user_rules.variant} if user_rules.variant else {}),
         "cases": [_case_to_json(case, user_rules, costs) for case in user_rules.plan.cases],
         "routes": [_table_to_json(coverage) for coverage in user_rules.plan.coverage],
         "coverage": user_rules.plan.coverage_share,
@@ -247,6 +262,7 @@ def _plan_to_json(user_rules: UserRules, costs: dict[str, Cost]) -> dict[str, An
             {**_position_to_json(excluded.at), "object": excluded.name, "because": excluded.because}
             for excluded in user_rules.excluded
         ],
+        "notes": list(user_rules.notes),
     }
 
 

@@ -19,12 +19,14 @@ from _pytest.terminal import TerminalReporter
 
 from meshproof.base import errors, signals
 from meshproof.base.errors import MeshproofError, UsageError
-from meshproof.base.output import print_message
+from meshproof.base.escaping import escape_line
+from meshproof.base.output import print_message, write
 from meshproof.options.sources import read_run_options
 from meshproof.options.table import RunOptions
 from meshproof.plugin import settings
 from meshproof.plugin.recorder import Recorder
 from meshproof.plugin.run_context import get_context
+from meshproof.run import report_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -65,6 +67,30 @@ def run_suites(
     observer = _RunObserver(loaded_rules)
     status = pytest.main([*plugin_options, *arguments], plugins=[observer])
     return observer.choose_exit_code(status)
+
+
+def run_turns(
+    arguments: list[str], paths: Sequence[str], turns: Sequence[UserRules], report: Path
+) -> int:
+    """Run the suites once for each turn of the objects that have one name; return the exit code.
+
+    Each turn is a run of its own, with its own reports below `report`.
+    """
+    report_folder.remove_turns(report)
+    codes: list[int] = []
+    for number, user_rules in enumerate(turns, start=1):
+        if codes:
+            signals.heed_again()  # the run before ignores them at its end
+        write(f"\n{escape_line(user_rules.variant)}\n")
+        folder = report_folder.find_turn(report, number)
+        with report_folder.claimed(folder, "local", user_rules.variant):
+            turn_arguments = [*arguments, f"--mesh-report={folder}"]
+            codes.append(run_suites(turn_arguments, "test", (paths, user_rules)))
+    write("\n")
+    for user_rules, code in zip(turns, codes, strict=True):
+        write(f"{errors.EXIT_CODES[code]}: {escape_line(user_rules.variant)}\n")
+    report_folder.keep(report)
+    return errors.choose_exit_code(codes)
 
 
 def _list_bundled_options() -> tuple[str, ...]:
@@ -122,6 +148,7 @@ class _RunObserver:
             raise pytest.UsageError(str(error)) from None
         if self.loaded_rules and tuple(self.loaded_rules[0]) == context.options.rules:
             context.user_rules = self.loaded_rules[1]
+            context.notes += filter(None, [context.user_rules.variant])
             context.notes += context.user_rules.world_notes
         if distribution := settings.describe_distribution(config):
             settings.disable_distribution(config)

@@ -11,18 +11,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from os.path import normpath
+from os.path import normpath, realpath
 from pathlib import PurePath
 
 from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.documents.kinds import Role, explain_unserved, find_role, is_mesh_kind, suggest_kind
 from meshproof.documents.lookup import find_values, read_labels, read_text
 from meshproof.documents.manifest import At, Document, Value
-from meshproof.documents.sources import SourceFiles, Template, read_sources
+from meshproof.documents.sources import KUSTOMIZATION_FILES, SourceFiles, Template, read_sources
 
 _CHART_FILES = re.compile(r"Chart\.ya?ml|Chart\.lock|values[-.\w]*\.ya?ml|requirements\.ya?ml")
 _KUSTOMIZE_GROUP = "kustomize.config.k8s.io"
-_KUSTOMIZATION_FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 #: What of a kustomization makes other objects than those of its files, or takes objects from afar.
 _KUSTOMIZE_CHANGES = (
     *("components", "helmCharts", "namePrefix", "nameSuffix", "namespace", "patches"),
@@ -157,11 +156,8 @@ def _sort_out(contents: Contents, document: Document) -> bool:
     content = document.root.content
     mapping = content if isinstance(content, dict) else {}
     if reason := _find_reason(document, mapping):
-        if reason is Reason.KUSTOMIZATION and (change := _find_change(mapping)):
-            why = (
-                f"it changes objects of this folder by '{change}', and was not rendered; check "
-                "what `kustomize build` prints"
-            )
+        if reason is Reason.KUSTOMIZATION and (change := _describe_change(contents, document)):
+            why = f"{change}, and was not rendered{_explain_unrendered(contents, document.at)}"
             contents.unserved.append(Unserved(document.at, f"kustomization {document.at}", why))
             return True
         what = PurePath(document.at.file).name
@@ -187,14 +183,35 @@ def _sort_out(contents: Contents, document: Document) -> bool:
     return bool(reason_unserved)
 
 
-def _find_change(kustomization: dict[str, Value]) -> str:
+def _describe_change(contents: Contents, kustomization: Document) -> str:
+    """Return what a kustomization does that its files do not show; empty for nothing."""
+    if change := find_change(kustomization):
+        return f"it changes objects of this folder by '{change}'"
+    is_needed = realpath(kustomization.at.file) in contents.files.unrendered
+    return "it takes in objects of other folders" if is_needed else ""
+
+
+def _explain_unrendered(contents: Contents, at: At) -> str:
+    """Return why a file is not rendered, as the end of a message; else what to do about it."""
+    reason = contents.files.unrendered.get(realpath(at.file), "")
+    return f": {reason}" if reason else "; render it and check the result"
+
+
+def is_kustomization(document: Document) -> bool:
+    """Say whether a document says how kustomize makes objects of others."""
+    content = document.root.content
+    mapping = content if isinstance(content, dict) else {}
+    return _find_reason(document, mapping) is Reason.KUSTOMIZATION
+
+
+def find_change(kustomization: Document) -> str:
     """Return the key by which a kustomization makes other objects than its files have; or empty."""
+    content = kustomization.root.mapping()
     for key in _KUSTOMIZE_CHANGES:
-        if key in kustomization and kustomization[key].content:
+        if key in content and content[key].content:
             return key
     for key in ("resources", "bases"):
-        entries = kustomization[key].content if key in kustomization else None
-        for entry in entries if isinstance(entries, list) else ():
+        for entry in find_values(kustomization.root, key):
             if _REMOTE.search(read_text(entry)):
                 return key
     return ""
@@ -203,9 +220,7 @@ def _find_change(kustomization: dict[str, Value]) -> str:
 def _find_patch_files(documents: Iterable[Document]) -> Iterator[str]:
     """Yield the paths of the files that kustomizations take as patches."""
     for document in documents:
-        content = document.root.content
-        mapping = content if isinstance(content, dict) else {}
-        if _find_reason(document, mapping) is not Reason.KUSTOMIZATION:
+        if not is_kustomization(document):
             continue
         paths = (("patches", "path"), ("patchesJson6902", "path"), ("patchesStrategicMerge",))
         for value in (value for path in paths for value in find_values(document.root, *path)):
@@ -235,7 +250,7 @@ def _find_reason(document: Document, mapping: dict[str, Value]) -> Reason | None
     file_name = PurePath(document.at.file).name
     version = read_text(mapping.get("apiVersion"))
     if version.partition("/")[0] == _KUSTOMIZE_GROUP or (
-        file_name in _KUSTOMIZATION_FILES and "kind" not in mapping
+        file_name in KUSTOMIZATION_FILES and "kind" not in mapping
     ):
         return Reason.KUSTOMIZATION
     has_type = all(read_text(mapping.get(key)) for key in ("apiVersion", "kind"))
@@ -297,7 +312,7 @@ def _sort_template(contents: Contents, template: Template) -> None:
         what = PurePath(template.at.file).name
         contents.left_out.append(LeftOut(template.at, Reason.TEMPLATE, what))
         return
-    reason = f"it makes {kinds}, and was not rendered; render it and check the result"
+    reason = f"it makes {kinds}, and was not rendered{_explain_unrendered(contents, template.at)}"
     contents.unserved.append(Unserved(template.at, f"template {template.at}", reason))
 
 

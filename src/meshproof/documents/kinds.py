@@ -65,6 +65,8 @@ _UNSERVED_KINDS = {
         "install.istio.io",
         "IstioOperator",
     ): "it configures the mesh itself, not its routes",
+    # The group that the operator had before Istio 1.5.
+    ("operator.istio.io", ""): "it configures the mesh itself, not its routes",
     (_GATEWAY_API, "BackendTLSPolicy"): "connections to backends have no TLS here",
     (_GATEWAY_API, "BackendLBPolicy"): "no mesh here serves it",
     (_GATEWAY_API, "ListenerSet"): "no mesh here serves it",

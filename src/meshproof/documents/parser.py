@@ -160,7 +160,7 @@ class _EventReader:
     def _read_scalar(self, event: Any, top: _OpenCollection) -> Value | None:
         """Return the value of a scalar. A key is stored and gives None."""
         mark, text = event.start_mark, event.value
-        at = _new_tuple(At, (self._file, mark.line + 1, mark.column + 1))
+        at = _new_tuple(At, (self._file, mark.line + 1, mark.column + 1, ""))
         if event.anchor is not None:
             self._check_anchor(event)
             self._scalars[event.anchor] = event
@@ -193,7 +193,7 @@ class _EventReader:
     def _open_collection(self, event: Any, top: _OpenCollection) -> _OpenCollection:
         """Open a mapping or a list."""
         mark, open_collections = event.start_mark, self._open_collections
-        at = _new_tuple(At, (self._file, mark.line + 1, mark.column + 1))
+        at = _new_tuple(At, (self._file, mark.line + 1, mark.column + 1, ""))
         if len(open_collections) > _MAX_DEPTH:
             raise _too_deep_error(at)
         if top.key is None and top.pairs is not None:

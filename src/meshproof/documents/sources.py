@@ -22,6 +22,9 @@ from meshproof.documents.manifest import STDIN, STDIN_NAME, At, Document, Value,
 
 #: The most that one file may hold. `helm template` of a large chart is 2 MB.
 MAX_BYTES = 20 * 1024 * 1024
+#: The files by which kustomize and helm know a folder of theirs.
+KUSTOMIZATION_FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+CHART_FILES = ("Chart.yaml", "Chart.yml")
 _YAML_SUFFIXES = (".yaml", ".yml")
 _SUFFIXES = (*_YAML_SUFFIXES, ".json")
 #: Files that other programs make YAML or JSON of.
@@ -36,6 +39,7 @@ _TEMPLATE_KIND = re.compile(
     r"""^[ \t-]*["']?kind["']?[ \t]*:+[ \t]*["']?(\w+|\{\{[^}\n]*\}\})""", re.M
 )
 _OBJECT_KEYS = {"apiVersion", "kind", "metadata", "spec"}
+_OBJECT_KEY = re.compile(r"^[\"']?(?:apiVersion|kind)[\"']?[ \t]*:", re.M)
 _DOCUMENT_MARKER = re.compile(r"^---(?=[ \t\r\n]|$)", re.M)
 #: The line of a place that a message names beside its own.
 _OTHER_LINE = re.compile(r"(?<=first in line )\d+")
@@ -84,7 +88,9 @@ class SourceFiles:
     """The documents, what could not be read, and the text of every file that was.
 
     `other_files` are files of folders that are neither YAML nor JSON of Kubernetes nor templates,
-    `hidden_folders` those whose name begins with a dot: neither is looked into.
+    `hidden_folders` those whose name begins with a dot: neither is looked into. `rendered` are the
+    kustomizations and charts in whose place their objects are, `unrendered` files -> why they are
+    not rendered, by the file's real path.
     """
 
     documents: list[Document] = field(default_factory=list)
@@ -93,6 +99,8 @@ class SourceFiles:
     templates: list[Template] = field(default_factory=list)
     other_files: list[str] = field(default_factory=list)
     hidden_folders: list[str] = field(default_factory=list)
+    rendered: list[str] = field(default_factory=list)
+    unrendered: dict[str, str] = field(default_factory=dict)
 
     def count_unread(self) -> int:
         """Return how many parts gave no document although they are there."""
@@ -142,6 +150,8 @@ def _looks_like_object(document: Document) -> bool:
     content = document.root.content
     if not isinstance(content, dict):
         return False
+    if PurePath(document.at.file).name in (*KUSTOMIZATION_FILES, *CHART_FILES):
+        return True  # it makes objects
     return not _OBJECT_KEYS.isdisjoint(content) or "route" in str(
         getattr(content.get("type"), "content", "")
     )
@@ -172,7 +182,7 @@ def _find_files(folder: str, sources: SourceFiles, exclude_patterns: list[str]) 
             file = os.path.join(current_folder, name)
             if _is_excluded(file, folder, exclude_patterns):
                 continue
-            if name.endswith((*_SUFFIXES, *_TEMPLATE_SUFFIXES)):
+            if name.endswith((*_SUFFIXES, *_TEMPLATE_SUFFIXES)) or name in KUSTOMIZATION_FILES:
                 yield file
             else:
                 sources.other_files.append(file)
@@ -307,11 +317,7 @@ def _add_document(
             at = At(file, line_offset + 1)
             sources.templates.append(_build_template(at, document_text))
             return
-        if (
-            not must_hold_object
-            and "expected a mapping" in message
-            and _is_list_or_text(document_text)
-        ):
+        if not must_hold_object and _is_of_another_program(message, document_text):
             sources.documents.append(Document(Value(at, "", {})))  # reported as not checked
             return
         lines = _LINE_BREAK.split(document_text)
@@ -321,6 +327,14 @@ def _add_document(
         sources.unreadable.append(Unreadable(at, message, repair))
     else:
         sources.documents += [_shift_lines(document, line_offset) for document in documents]
+
+
+def _is_of_another_program(message: str, document_text: str) -> bool:
+    """Say whether what cannot be read is right YAML that was never meant for Kubernetes."""
+    if "expected a mapping" in message:
+        return _is_list_or_text(document_text)
+    is_right_yaml = "the tag !" in message or "a key must be text" in message
+    return is_right_yaml and not _OBJECT_KEY.search(document_text)
 
 
 def _is_list_or_text(document_text: str) -> bool:

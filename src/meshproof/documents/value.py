@@ -14,14 +14,29 @@ Scalar = str | int | float | bool | None
 
 
 class At(NamedTuple):
-    """A position in a file. `line` and `column` count from 1; printed as `file:line`."""
+    """A position in a file. `line` and `column` count from 1; printed as `file:line`.
+
+    `origin` is empty but for rendered objects, of which several come from one place: each has its
+    own, which begins with the file that it was rendered for and `#`.
+    """
 
     file: str
     line: int
     column: int = 1
+    origin: str = ""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+    @property
+    def rendered_by(self) -> str:
+        """The kustomization or chart that made the object here; empty if it is as it is read."""
+        return self.origin.partition("#")[0]
+
+    @property
+    def with_origin(self) -> str:
+        """The position, with what rendered the object there."""
+        return f"{self}, rendered by {self.rendered_by}" if self.origin else f"{self}"
 
     def error(self, message: str) -> BadRules:
         """Return an error about this position, as `file:line:column: message`."""
@@ -39,7 +54,8 @@ class At(NamedTuple):
 
     def _make_error(self, kind: type[E], message: str) -> E:
         error = kind(escape_line(f"{self.file}:{self.line}:{self.column}: {message}"))
-        error.file, error.line, error.column, error.reason = *self, escape_line(message)
+        error.file, error.line, error.column, error.origin = self
+        error.reason = escape_line(message)
         return error
 
 

@@ -181,6 +181,12 @@ class RunOptions:
         (*_RUN, "plan", "smoke"),
         is_repeatable=True,
     )
+    no_render: bool = _option(
+        False,
+        Flag(),
+        "read kustomizations and charts as they are: no kustomize, kubectl or helm is run",
+        (*_RUN, "plan"),
+    )
     mtls: str = _option(
         "permissive", Choice(("permissive", "strict", "disable")), "the mesh's mTLS", _LOCAL
     )
@@ -467,6 +473,14 @@ _COMMAND_OPTIONS = (
         ("smoke",),
         16,
         name="most-workloads",
+        group="command",
+    ),
+    Option(
+        Flag(),
+        "where several objects have one name, check each of them with the rest, in turn",
+        ("test", "plan"),
+        False,
+        name="each-variant",
         group="command",
     ),
     Option(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from meshproof.documents.lookup import find_values
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.inventory.destination_rules import read_destination_rules
 from meshproof.inventory.service_entries import read_service_entries
@@ -96,6 +97,14 @@ def _check_policy(policy: Value) -> Iterator[UnprovenField]:
         yield from _list_leaf_fields(policy.get(key), reason)
 
 
+def _check_peer_authentication(document: Document) -> Iterator[UnprovenField]:
+    """Yield the fields of a PeerAuthentication: workloads without sidecars stand for all."""
+    spec = document.root.mapping().get("spec")
+    for key in ("mtls", "portLevelMtls"):
+        for value in find_values(spec, key):
+            yield from _list_leaf_fields(value, _NEEDS_TLS)
+
+
 def _check_destination_policy(document: Document) -> Iterator[UnprovenField]:
     """Yield the unproven fields of a DestinationPolicy."""
     spec = document.spec
@@ -146,6 +155,7 @@ def _check_protocol(protocol: Value) -> Iterator[UnprovenField]:
 _CHECKS = {
     "DestinationPolicy": _check_destination_policy,
     "DestinationRule": _check_destination_rule,
+    "PeerAuthentication": _check_peer_authentication,
     "EgressRule": _check_egress_rule,
     "ServiceEntry": _check_service_entry,
 }

@@ -93,11 +93,11 @@ def collect_rules(
         for problem in checked.problems
     ]
     problems = [*unread.problems, *problems]
-    return replace(
-        rules,
-        documents=tuple(all_documents),
-        problems=(*problems, *(() if problems else _find_unused_options(all_documents, rules))),
-    )
+    problems = problems or [
+        *_find_unused_options(all_documents, rules),
+        *_find_rules_of_ingress_targets(rules),
+    ]
+    return replace(rules, documents=tuple(all_documents), problems=tuple(problems))
 
 
 def _explains_nothing(checked: CheckedDocument) -> bool:
@@ -148,3 +148,24 @@ def _find_unused_options(documents: Iterable[Document], rules: RuleSet) -> Itera
             yield option.at.error(
                 f"{option.name.replace('_', '-')} holds for no route of the rules"
             )
+
+
+def _find_rules_of_ingress_targets(rules: RuleSet) -> Iterator[BadRules]:
+    """Yield an error for each RouteRule of a host that the ingress reaches itself.
+
+    The ingress of that time followed such a rule; here the rules of a gateway are a table alone.
+    """
+    targets = {
+        target.host: target
+        for table in rules.tables
+        if table.gateways
+        for route in table.routes
+        for target in route.targets
+    }
+    for table in rules.tables:
+        for host in table.hosts if table.gateways is None else ():
+            if host in targets:
+                yield table.at.unsupported(
+                    f"a RouteRule for {host}, which the ingress reaches itself "
+                    f"({targets[host].at}), is not supported yet"
+                )

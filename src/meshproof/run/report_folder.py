@@ -107,6 +107,26 @@ def claimed(path: Path, mesh: str, command: str) -> Iterator[ReportFolder]:
         folder.release()
 
 
+def find_turn(folder: Path, number: int) -> Path:
+    """Return the folder for the reports of one of several runs."""
+    return folder / f"variant-{number}"
+
+
+def remove_turns(folder: Path) -> None:
+    """Remove the reports of older runs from the folders of `find_turn`."""
+    for turn_folder in folder.glob("variant-*"):
+        _remove_older_reports(turn_folder)
+        with contextlib.suppress(OSError):  # something else is in it
+            turn_folder.rmdir()
+
+
+def keep(folder: Path) -> None:
+    """Write no report to a folder that this process has claimed: those below it are the reports."""
+    for claimed_folder in _claimed:
+        if folder in (claimed_folder.path, claimed_folder.asked_for):
+            claimed_folder.is_reported = True
+
+
 def _write_reports(run: Run, folder: Path) -> None:
     """Write every report of a run but that on the console, as far as that is possible."""
     with contextlib.suppress(OSError):  # the error that ended the run is more important

@@ -27,6 +27,7 @@ from meshproof.documents.lookup import find_values, read_text
 from meshproof.documents.manifest import At, Document
 from meshproof.documents.value import Value
 from meshproof.inventory.workloads import WORKLOAD_KINDS
+from meshproof.rules.gateway_api.listeners import intersect_hosts
 
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
 _ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule", "VirtualService")
@@ -151,10 +152,10 @@ class RuleObjects:
             at = At(problem.file, problem.line, problem.column)
             self.excluded.append(Excluded(at, f"document {at}", problem.reason, is_wrong=True))
         for variants in contents.variants:
-            places = ", ".join(str(variant.at) for variant in variants)
+            places = ", ".join(variant.at.with_origin for variant in variants)
             reason = (
-                f"{len(variants)} objects have this name ({places}), and none is guessed; give one "
-                "file by --rules, or leave the others out by --exclude"
+                f"{len(variants)} objects have this name ({places}), and none is guessed; "
+                "--each-variant checks each in turn, --exclude leaves others out"
             )
             entry = Excluded(variants[0].at, name_object(variants[0]), reason)
             self.excluded.append(entry)
@@ -186,7 +187,8 @@ class RuleObjects:
         candidates = [
             document
             for document in self.documents
-            if document.at.file == error.file and document.at.line <= max(error.line, 1)
+            if (document.at.file, document.at.origin) == (error.file, error.origin)
+            and document.at.line <= max(error.line, 1)
         ]
         return max(candidates, key=lambda document: document.at.line, default=None)
 
@@ -360,7 +362,7 @@ def _depends_on(document: Document, excluded: Document) -> bool:
     if document.group != excluded.group:
         return False
     if excluded.group == _GATEWAY_API:
-        return bool(_read_parents(document) & (_read_parents(excluded) or {_identify(excluded)}))
+        return _has_parent_of(document, excluded)
     if document.kind != "VirtualService":
         return False
     mappings = list(_iter_mappings(document.spec.to_python()))
@@ -403,6 +405,25 @@ def _read_parents(http_route: Document) -> set[tuple[str, str, str]]:
         for parent in find_values(http_route.root, "spec", "parentRefs")
         if isinstance(parent.content, dict)
     }
+
+
+def _has_parent_of(document: Document, excluded: Document) -> bool:
+    """Say whether a route attaches to a Gateway, or to what another route attaches to."""
+    shared = _read_parents(document) & (_read_parents(excluded) or {_identify(excluded)})
+    if any(kind == "Service" for kind, _, _ in shared):
+        return True  # hostnames are not looked at there
+    return bool(shared) and _may_share_hostname(document, excluded)
+
+
+def _may_share_hostname(document: Document, other: Document) -> bool:
+    """Say whether a request may be for both of two routes, by their hostnames."""
+    own_hosts, other_hosts = (
+        [read_text(host) for host in find_values(route.root, "spec", "hostnames")] or ["*"]
+        for route in (document, other)
+    )
+    return any(
+        intersect_hosts(host, other_host) for host in own_hosts for other_host in other_hosts
+    )
 
 
 def _read_own_hosts(document: Document) -> set[str]:

@@ -15,10 +15,10 @@ from meshproof.documents.contents import (
     Reason,
     Unserved,
     name_object,
-    read_contents,
     summarize_left_out,
 )
 from meshproof.documents.kinds import Role, find_role
+from meshproof.documents.variants import list_turns
 from meshproof.inventory.gateways import is_ambient_gateway
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.pods import makes_pods
@@ -41,6 +41,7 @@ from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
 from meshproof.user_rules import intent, live
 from meshproof.user_rules.excluded import Excluded, RuleObjects, allow_named
+from meshproof.user_rules.rendering import read_rendered
 from meshproof.user_rules.surroundings import Surroundings, describe_world, read_surroundings
 
 if TYPE_CHECKING:
@@ -66,12 +67,14 @@ class ReadingOptions:
     `exclude` are patterns of files in folders that are passed over. `allow_unsupported` names
     objects that need not be supported: `KIND/NAME[:FIELD]`. `inventory` are paths of what the rules
     stand on. `intent` are files of expectations, beside `meshproof.yaml` in the folders of rules.
+    `no_render` leaves kustomizations and charts as they are.
     """
 
     exclude: tuple[str, ...] = ()
     allow_unsupported: tuple[str, ...] = ()
     inventory: tuple[str, ...] = ()
     intent: tuple[str, ...] = ()
+    no_render: bool = False
 
 
 def read_reading_options(options: object) -> ReadingOptions:
@@ -81,6 +84,7 @@ def read_reading_options(options: object) -> ReadingOptions:
         tuple(getattr(options, "allow_unsupported", ())),
         tuple(getattr(options, "inventory", ())),
         tuple(getattr(options, "intent", ())),
+        getattr(options, "no_render", False),
     )
 
 
@@ -89,7 +93,8 @@ class UserRules:
     """A user's rules and their cases, with what is known of their hosts.
 
     `unproven` are fields of the rules that no case can prove, `excluded` are objects that are not
-    checked at all, `notes` say what of the files takes no part.
+    checked at all, `notes` say what of the files takes no part. `variant` names which of several
+    objects of one name are among the rules.
     """
 
     rules: RuleSet
@@ -98,6 +103,7 @@ class UserRules:
     unproven: tuple[UnprovenField, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     notes: tuple[str, ...] = ()
+    variant: str = ""
 
     @cached_property
     def workloads(self) -> Workloads:
@@ -162,32 +168,85 @@ def load(
     line where nothing can be read and nothing follows; for live rules as `live.read_texts` does.
     """
     reading = reading or ReadingOptions()
+    sources = _read_sources(paths, cluster_options, reading, inventory_paths)
+    return _load_turn(sources, reading, sources.contents)
+
+
+def load_each_variant(
+    paths: Sequence[str],
+    cluster_options: ClusterOptions | None = None,
+    reading: ReadingOptions | None = None,
+) -> list[UserRules]:
+    """Read the same as `load`, once for each turn of the objects that have one name."""
+    reading = reading or ReadingOptions()
+    sources = _read_sources(paths, cluster_options, reading)
+    return [
+        replace(_load_turn(sources, reading, turn.contents), variant=turn.name)
+        for turn in list_turns(sources.contents)
+    ]
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What was read: files, live objects, and what stands around them.
+
+    `intent_files` are files of expectations; `live_namespaces` are those of the live paths.
+    """
+
+    contents: Contents
+    intent_files: tuple[str, ...]
+    live_documents: tuple[Document, ...]
+    live_namespaces: frozenset[str]
+    surroundings: Surroundings
+
+
+def _read_sources(
+    paths: Sequence[str],
+    cluster_options: ClusterOptions | None,
+    reading: ReadingOptions,
+    inventory_paths: Sequence[str] = (),
+) -> _Sources:
+    """Read everything once."""
     live_paths = [path for path in paths if live.is_live(path)]
     file_paths = [path for path in paths if not live.is_live(path)]
     intent_files = [*intent.find_files(file_paths), *reading.intent]
-    contents = read_contents(file_paths, reading.exclude)
+    contents = read_rendered(file_paths, reading.exclude, not reading.no_render)
     contents.left_out = [entry for entry in contents.left_out if entry.at.file not in intent_files]
+    return _Sources(
+        contents,
+        tuple(intent_files),
+        tuple(live.read_documents(live_paths, cluster_options)),
+        frozenset(name for path in live_paths for name in live.parse_source(path).namespaces),
+        read_surroundings(
+            [*inventory_paths, *reading.inventory], not reading.no_render, cluster_options
+        ),
+    )
+
+
+def _load_turn(sources: _Sources, reading: ReadingOptions, contents: Contents) -> UserRules:
+    """Derive the cases of what was read, with `contents` as what the files hold."""
     contents.documents = [*_remove_foreign_ingresses(contents), *_take_pod_makers(contents)]
     _set_ambient_gateways_apart(contents)
-    namespaces = {name for path in live_paths for name in live.parse_source(path).namespaces}
-    surroundings = read_surroundings([*inventory_paths, *reading.inventory], cluster_options)
-    objects = RuleObjects(
-        [*contents.documents, *live.read_documents(live_paths, cluster_options)], namespaces
-    )
+    objects = RuleObjects([*contents.documents, *sources.live_documents], sources.live_namespaces)
     objects.exclude_contents(contents)
-    if not live_paths:
+    are_live = bool(sources.live_namespaces)
+    if not are_live:
         objects.remove_unknown_gateways(contents)
-    user_rules = _check_objects(objects, contents, bool(live_paths), surroundings)
+    user_rules = _check_objects(objects, contents, are_live, sources.surroundings)
     excluded, unused = allow_named(objects.excluded, reading.allow_unsupported)
-    notes = [f"left out: {', '.join(summarize_left_out(contents.left_out))}"]
+    notes = [f"rendered: {file}" for file in contents.files.rendered]
+    if contents.left_out:
+        notes.append(f"left out: {', '.join(summarize_left_out(contents.left_out))}")
     notes += [f"--allow-unsupported {pattern}: nothing here has that name" for pattern in unused]
     user_rules = replace(
         user_rules,
         excluded=excluded,
-        notes=tuple(notes if contents.left_out else notes[1:]),
+        notes=tuple(notes),
     )
     expectations = [
-        expectation for file in intent_files for expectation in intent.read_expectations(file)
+        expectation
+        for file in sources.intent_files
+        for expectation in intent.read_expectations(file)
     ]
     return intent.add_intent(user_rules, expectations)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshproof.base.errors import BadRules, pluralize
 from meshproof.base.names import is_service
-from meshproof.documents import manifest
+from meshproof.documents.contents import name_object
 from meshproof.documents.manifest import Document
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
 from meshproof.mesh.echo.workloads import list_hosts, list_targets, split_host
 from meshproof.rules.model import RuleSet
 from meshproof.user_rules import live
+from meshproof.user_rules.rendering import read_rendered
 
 if TYPE_CHECKING:
     from meshproof.mesh.protocol import ClusterOptions
@@ -33,39 +33,29 @@ class Surroundings:
 
 
 def read_surroundings(
-    paths: Sequence[str], cluster_options: ClusterOptions | None = None
+    paths: Sequence[str], renders: bool, cluster_options: ClusterOptions | None = None
 ) -> Surroundings:
-    """Read the objects at files, folders and `cluster:NAMESPACE`.
+    """Read the objects at files, folders and `cluster:NAMESPACE`, as those of rules are read.
 
-    A file that cannot be read is named; a path without any object raises BadRules.
+    What cannot be read, or not without a guess, is named; paths without an object raise BadRules.
     """
-    documents: list[Document] = []
-    unread: list[str] = []
-    for path in paths:
-        if live.is_live(path):
-            documents += live.read_documents([path], cluster_options)
-            continue
-        for file in _list_files(path):
-            try:
-                objects = manifest.read([file])
-                for document in objects:
-                    _ = document.kind, document.api_version, document.name, document.namespace
-                documents += objects
-            except BadRules as error:
-                unread.append(str(error))
+    live_paths = [path for path in paths if live.is_live(path)]
+    documents = live.read_documents(live_paths, cluster_options) if live_paths else []
+    contents = read_rendered([path for path in paths if path not in live_paths], (), renders)
+    documents += [*contents.documents, *contents.others]
+    unread = [str(problem) for problem in contents.problems]
+    unread += [
+        f"{unserved.at}: {unserved.name}: {unserved.reason}"
+        for unserved in contents.unserved
+        if unserved.document is None
+    ]
+    for variants in contents.variants:
+        places = ", ".join(variant.at.with_origin for variant in variants)
+        unread.append(f"{name_object(variants[0])}: {len(variants)} have this name ({places})")
     if paths and not documents:
         reasons = "".join(f"\n{reason}" for reason in unread)
         raise BadRules(f"--inventory {', '.join(paths)}: no Kubernetes objects found{reasons}")
     return Surroundings(tuple(documents), tuple(unread))
-
-
-def _list_files(path: str) -> list[str]:
-    """Return the YAML files of a folder; a file as it is."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return [path]
-    files = (*folder.rglob("*.yaml"), *folder.rglob("*.yml"))
-    return [str(file) for file in sorted(files) if file.is_file()]
 
 
 def describe_world(rules: RuleSet, known_hosts: KnownHosts) -> Iterator[str]:

@@ -7,6 +7,7 @@ one is every client's sidecar (a listener for each set of source labels), one is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
@@ -74,7 +75,9 @@ class EchoMesh(LocalRuleMesh):
         pods = {echo.name: _make_pod(echo) for echo in self.echoes}
         endpoints = tuple(Endpoint(pods[name], "127.0.0.1", ports[name]) for name in pods)
         topology = Topology(tuple(self._iter_services()), tuple(pods.values()))
-        snapshot = Snapshot(topology, self._rules, endpoints, "DISABLE", serves_dead_ends=True)
+        # Echo workloads speak plaintext, whatever mTLS the rules ask of sidecars.
+        plaintext_rules = replace(self._rules, policies=())
+        snapshot = Snapshot(topology, plaintext_rules, endpoints, "DISABLE", serves_dead_ends=True)
         self._ingress.open(self._rules.gateways)
         plans = [self._make_client_plan(snapshot), self._ingress.make_plan(snapshot)]
         self.served = roll_out(plans, self._rules)

@@ -355,8 +355,6 @@ def _translate_gateway_table(
     snapshot: Snapshot, table: RouteTable, gateway: str, port: int
 ) -> list[Resource]:
     """Return Envoy's routes of a table at a gateway port."""
-    for target in (target for route in table.routes for target in route.targets):
-        _check_ingress_target(snapshot.rules, target)
     proxies = {known.name: known.proxy for known in snapshot.rules.gateways}
     namespace = proxies[gateway].partition("/")[0] or ROOT_NAMESPACE
     caller = _Caller(gateway, _INGRESS_LABELS, namespace, port)
@@ -364,16 +362,6 @@ def _translate_gateway_table(
     # A catch-all ends the routes of its own table; those of others may come before it.
     end = next((index for index, route in enumerate(routes) if _is_catch_all(route)), len(routes))
     return routes[: end + 1]
-
-
-def _check_ingress_target(rules: RuleSet, target: Target) -> None:
-    """Raise BadRules if a RouteRule is for a target of the ingress."""
-    for table in rules.tables:
-        if table.gateways is None and target.host in table.hosts:
-            raise table.at.error(
-                f"a RouteRule for {target.host}, which the ingress reaches itself "
-                f"({target.at}), is not supported yet"
-            )
 
 
 @dataclass(frozen=True)

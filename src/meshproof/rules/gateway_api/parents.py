@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from meshproof.base.errors import suggest_nearest
 from meshproof.base.names import MESH, qualify_host
+from meshproof.documents.host_names import read_host
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.rules.gateway_api.listeners import GROUP, Listener, intersect_hosts
 
@@ -32,9 +33,9 @@ def find_attachments(route: Document, listeners: Sequence[Listener]) -> Iterator
     Raises BadRules with file and line for a parent that does not exist, accepts no such route or
     is unsupported, and for a hostname that no listener serves.
     """
-    parents = route.spec.need("parentRefs")
-    if not parents.items():
-        raise parents.error("at least one parent")
+    parents = route.spec.get("parentRefs")
+    if parents is None or not parents.items():
+        raise route.at.unsupported("spec.parentRefs: it names none, and no Gateway serves it then")
     hosts = _read_hostnames(route)
     served_hosts: set[str] = set()
     has_gateway = False
@@ -70,7 +71,7 @@ def _read_hostnames(route: Document) -> dict[str, At]:
     """Return the hostnames with their positions; `*` if there are none."""
     hostnames = route.spec.get("hostnames")
     entries = hostnames.items() if hostnames else []
-    return {hostname.non_empty_text(): hostname.at for hostname in entries} or {"*": route.at}
+    return {read_host(hostname): hostname.at for hostname in entries} or {"*": route.at}
 
 
 def _attach_to_service(route: Document, parent: Value) -> Attachment:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache, partial
 
 from meshproof.base.names import MESH, sort_labels
+from meshproof.documents.host_names import read_host
 from meshproof.documents.manifest import Document, Value
 from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules import judge_options
@@ -100,7 +101,7 @@ def _read_route_table(
     namespace = document.namespace
     host_values = spec.need("hosts").items()
     for host_value in host_values:
-        host_value.non_empty_text()
+        read_host(host_value)
     hosts = tuple(host.full_name for host in written.read_hosts(host_values, namespace))
     routes = spec.need("http").items()
     if not hosts:

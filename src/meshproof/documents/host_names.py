@@ -1,0 +1,21 @@
+"""Tells what can be a host from what somebody has still to fill in."""
+
+from __future__ import annotations
+
+import re
+
+from meshproof.documents.value import Value
+
+#: Lax on purpose: Istio takes IP addresses, ports and wildcards within a label, too.
+_HOST = re.compile(r"[\w.*:/-]+", re.A)
+_PLACEHOLDER = re.compile(r"[<>{}$%@]")
+
+
+def read_host(value: Value) -> str:
+    """Return the host in a value. Raises BadRules where no host has such a name."""
+    host = value.non_empty_text()
+    if not _HOST.fullmatch(host):
+        is_placeholder = _PLACEHOLDER.search(host)
+        hint = "; is it a placeholder? render it and check the result" if is_placeholder else ""
+        raise value.at.error(f"{value.described_path}: no host can be named '{host}'{hint}")
+    return host
