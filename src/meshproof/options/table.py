@@ -185,7 +185,7 @@ class RunOptions:
         False,
         Flag(),
         "read kustomizations and charts as they are: no kustomize, kubectl or helm is run",
-        (*_RUN, "plan"),
+        _READING,
     )
     mtls: str = _option(
         "permissive", Choice(("permissive", "strict", "disable")), "the mesh's mTLS", _LOCAL
