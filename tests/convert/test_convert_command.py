@@ -56,6 +56,22 @@ def test_what_is_not_converted_ends_with_79_and_the_rest_is_written(run: Any, ru
     assert sorted(os.listdir()) == ["new.yaml", "old.yaml"]
 
 
+def test_what_of_a_folder_takes_no_part_is_said(run: Any, rule: Any) -> None:
+    for name, text in {
+        "old.yaml": rule(ROUTE),
+        "job.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\n",
+        "values.yaml": "replicas: 2\n",
+        "rule.yaml": "kind: RouteRule\nmetadata: {name: {{ .Values.name }}}\n",
+    }.items():
+        Path(name).write_text(text)
+    code, _, err = run(".")
+    assert code == 0
+    assert (
+        "left out: 1 object that routes nothing (Job), 1 file of a Helm chart (values.yaml)" in err
+    )
+    assert "./rule.yaml:1: template ./rule.yaml:1 is not converted: it makes RouteRule" in err
+
+
 def test_a_file_is_written_as_a_whole(run: Any, rule: Any) -> None:
     Path("old.yaml").write_text(rule(ROUTE))
     Path("new.yaml").write_text("what stood here " * 1000)

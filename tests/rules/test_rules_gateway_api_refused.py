@@ -197,7 +197,7 @@ def test_a_gateway_that_is_refused(text: str) -> None:
 
 
 PARENTS = {
-    "": "expected at least one parent",
+    "": "g.yaml:8:1: spec.parentRefs: it names none, and no Gateway serves it then",
     "{name: gat}": "g.yaml:12:23: spec.parentRefs[0].name: there is no Gateway default/gat; did "
     "you "
     "mean 'default/gate'?",

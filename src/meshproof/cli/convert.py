@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
     source = read_source(options.paths)
     conversion = convert(source, options.old_defaults)
-    for note in conversion.notes:
+    for note in (*conversion.notes, *source.notes):
         print_message(str(note))
     code = _verify_conversion(source, conversion, options)
     if code not in (errors.EXIT_PASSED, errors.EXIT_INCONCLUSIVE):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from meshproof import inventory
 from meshproof.base.errors import BadRules
 from meshproof.base.names import INGRESS_ANNOTATION
+from meshproof.documents.contents import Contents, sort_contents, summarize_left_out
 from meshproof.documents.form.identity import identify_document
 from meshproof.documents.manifest import Document, Value
 from meshproof.documents.sources import read_sources as read_files
@@ -24,11 +25,15 @@ _ACCEPTED_CODES = ("MP0111", "MP0203", "MP0204", "MP0206", "MP0207", "MP0211")
 
 @dataclass(frozen=True)
 class Source:
-    """The objects to convert, the unconverted ones, and the text of every file by name."""
+    """The objects to convert, the unconverted ones, and the text of every file by name.
+
+    `notes` say what of the files takes no part.
+    """
 
     legacy: list[Document]
     unconverted: list[Document]
     texts: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def inventory_documents(self) -> list[Document]:
@@ -74,7 +79,17 @@ def read_source(paths: Iterable[str]) -> Source:
     texts = {
         file: text.replace("\r\n", "\n").replace("\r", "\n") for file, text in sources.texts.items()
     }
-    return Source(sorted(legacy, key=lambda document: order[id(document)]), unconverted, texts)
+    legacy.sort(key=lambda document: order[id(document)])
+    return Source(legacy, unconverted, texts, tuple(_describe_rest(sort_contents(sources))))
+
+
+def _describe_rest(contents: Contents) -> Iterator[str]:
+    """Yield what is left out, by kind, and what would have to be rendered first."""
+    if contents.left_out:
+        yield f"left out: {', '.join(summarize_left_out(contents.left_out))}"
+    for unserved in contents.unserved:
+        if unserved.document is None:
+            yield f"{unserved.at}: {unserved.name} is not converted: {unserved.reason}"
 
 
 def _may_be_legacy(root: Value) -> bool:

@@ -49,6 +49,11 @@ def read_surroundings(
         for unserved in contents.unserved
         if unserved.document is None
     ]
+    unread += [
+        f"{template.at}: a template of what it does not tell"
+        for template in contents.files.templates
+        if not template.kinds
+    ]
     for variants in contents.variants:
         places = ", ".join(variant.at.with_origin for variant in variants)
         unread.append(f"{name_object(variants[0])}: {len(variants)} have this name ({places})")
