@@ -46,7 +46,8 @@ ShapeType = Literal[
     "word",
 ]
 
-_FOLDER = Path(__file__).parent / "shapes"
+#: The folder of the shapes.
+SHAPES = Path(__file__).parent / "shapes"
 _RANGE = re.compile(r"(integer|number)(?: (-?\d*)\.\.(\d*))?")
 #: Longer than any key or kind there is; what is longer has no nearest word (and takes long).
 _LONGEST_WORD = 80
@@ -145,7 +146,7 @@ class Kind:
 def list_shaped_kinds() -> dict[str, tuple[str, ...]]:
     """Return the kinds that have a shape, by group (the core group is an empty text)."""
     names_by_group: dict[str, tuple[str, ...]] = {}
-    for folder in sorted(path for path in _FOLDER.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in SHAPES.iterdir() if path.is_dir()):
         group = "" if folder.name == "core" else folder.name
         names_by_group[group] = tuple(sorted(file.stem for file in folder.glob("*.yaml")))
     return names_by_group
@@ -171,7 +172,7 @@ def _load_unshaped_kinds() -> dict[str, UnshapedKinds]:
             tuple(entry["kinds"]),
             group.endswith("istio.io") or group.startswith("gateway."),
         )
-        for group, entry in _read_yaml(_FOLDER / "others.yaml").items()
+        for group, entry in _read_yaml(SHAPES / "others.yaml").items()
     }
 
 
@@ -196,7 +197,7 @@ def load_kind(group: str, name: str) -> Kind | None:
     served_group = MOVED_KINDS.get((group, name), group)
     if name not in list_shaped_kinds().get(served_group, ()):
         return None
-    content = _read_yaml(_FOLDER / (served_group or "core") / f"{name}.yaml")
+    content = _read_yaml(SHAPES / (served_group or "core") / f"{name}.yaml")
     root = Shape(
         "mapping",
         keys={
@@ -216,7 +217,7 @@ def load_kind(group: str, name: str) -> Kind | None:
 @cache
 def load_metadata_shape() -> Shape:
     """Return the shape of every object's metadata."""
-    return _build_shape(_read_yaml(_FOLDER / "metadata.yaml"), {})
+    return _build_shape(_read_yaml(SHAPES / "metadata.yaml"), {})
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

@@ -261,7 +261,9 @@ def _build_location(redirect: Redirect, match: Match | None, call: Call) -> str:
     path, _, query = call.request_target.partition("?")
     if redirect.prefix and match and match.uri:
         path = redirect.prefix + path[len(match.uri.value) :]  # istiod: also `//x` for a `/`
-    return f"{scheme}://{authority}{_append_query(redirect.uri or path, query)}"
+    path = redirect.uri or path
+    slash = "" if path.startswith("/") else "/"  # Envoy puts it before a path without one
+    return f"{scheme}://{authority}{slash}{_append_query(path, query)}"
 
 
 def _append_query(path: str, query: str) -> str:

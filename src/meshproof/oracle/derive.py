@@ -385,7 +385,8 @@ class _TableDeriver:
             call = self._find_reaching_call(entrance)
             if call is None:
                 continue
-            names = list(list_host_names(entrance))
+            # A condition may have moved the caller to another namespace, with other short names.
+            names = list(list_host_names(replace(entrance, namespace=call.namespace)))
             with_port = [name for name in names if ":" in name and name != entrance.host_header]
             without_port = [name for name in names if ":" not in name][1:]
             for name in (*without_port[:1], *with_port[:1]):

@@ -6,7 +6,7 @@ one is every client's sidecar (a listener for each set of source labels), one is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -72,7 +72,7 @@ class EchoMesh(LocalRuleMesh):
     def _serve(self) -> None:
         """Start the Envoys and serve the rules to clients and ingress."""
         ports = self._start()
-        pods = {echo.name: _make_pod(echo) for echo in self.echoes}
+        pods = {echo.name: make_pod(echo) for echo in self.echoes}
         endpoints = tuple(Endpoint(pods[name], "127.0.0.1", ports[name]) for name in pods)
         topology = Topology(tuple(self._iter_services()), tuple(pods.values()))
         # Echo workloads speak plaintext, whatever mTLS the rules ask of sidecars.
@@ -109,7 +109,7 @@ class EchoMesh(LocalRuleMesh):
         """Return the config of the Envoy with all clients' sidecars."""
         routes = {
             name: {
-                **translate.translate_sidecar_routes(snapshot, _make_client_pod(*source)),
+                **translate.translate_sidecar_routes(snapshot, make_client_pod(*source)),
                 "name": name,
             }
             for source, name in self._listener_names.items()
@@ -119,21 +119,8 @@ class EchoMesh(LocalRuleMesh):
         )
 
     def _iter_services(self) -> Iterator[Service]:
-        """Yield a service for each host of the rules; one that does not exist has no clusters."""
-        host_ports = collect_ports(self._rules, self._known_hosts)
-        for host, ports in host_ports.items():
-            name, namespace = split_host(host)
-            state = self._known_hosts.world.describe_host(host)
-            yield Service(
-                name,
-                namespace,
-                find_selector(self._known_hosts, host),
-                {port: port for port in ports},
-                At("echo", 1),
-                namespace == EXTERNAL_NAMESPACE,
-                state.presence is not Presence.ABSENT,
-                self._known_hosts.other_ports.get(host, ()),
-            )
+        """Yield a service for each host of the rules."""
+        return iter_services(collect_ports(self._rules, self._known_hosts), self._known_hosts)
 
     def address(self, call: Call) -> Address:
         """Return the address to send a call to: a sidecar's listener, or the ingress."""
@@ -157,7 +144,25 @@ class EchoMesh(LocalRuleMesh):
         return {server.port: self._ingress.address(server.port) for server in servers}
 
 
-def _make_pod(echo: EchoWorkload) -> Pod:
+def iter_services(
+    host_ports: Mapping[str, tuple[int, ...]], known_hosts: KnownHosts
+) -> Iterator[Service]:
+    """Yield a service for each host with its ports; one that does not exist has no clusters."""
+    for host, ports in host_ports.items():
+        name, namespace = split_host(host)
+        yield Service(
+            name,
+            namespace,
+            find_selector(known_hosts, host),
+            {port: port for port in ports},
+            At("echo", 1),
+            namespace == EXTERNAL_NAMESPACE,
+            known_hosts.world.describe_host(host).presence is not Presence.ABSENT,
+            known_hosts.other_ports.get(host, ()),
+        )
+
+
+def make_pod(echo: EchoWorkload) -> Pod:
     """Return the pod of an echo workload."""
     namespace = split_host(echo.host)[1]
     return Pod(
@@ -174,6 +179,6 @@ def _make_pod(echo: EchoWorkload) -> Pod:
     )
 
 
-def _make_client_pod(namespace: str, labels: Labels) -> Pod:
+def make_client_pod(namespace: str, labels: Labels) -> Pod:
     """Return the pod of a client."""
-    return _make_pod(EchoWorkload("client", f"client.{namespace}.{CLUSTER_DOMAIN}", labels))
+    return make_pod(EchoWorkload("client", f"client.{namespace}.{CLUSTER_DOMAIN}", labels))

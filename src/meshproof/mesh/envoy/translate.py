@@ -41,6 +41,10 @@ _INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
 _NO_SUBSET = "(no DestinationRule for this caller defines the subset)"
 _NO_IMPORT = "(the Sidecar of this caller does not import it)"
 _HTTP_PORT = 80
+#: istiod's own limits of a cluster; with Envoy's, only 3 retries are under way at once.
+_NO_LIMITS: Resource = dict.fromkeys(
+    ("max_connections", "max_pending_requests", "max_requests", "max_retries"), 2**32 - 1
+)
 #: istiod's limit for the bodies of direct responses; Envoy's own is 4096.
 _MAX_BODY_BYTES = 1 << 20
 
@@ -553,6 +557,7 @@ def _translate_cluster(
         "type": "STATIC",
         "connect_timeout": "10s",
         "lb_policy": "LEAST_REQUEST",
+        "circuit_breakers": {"thresholds": [_NO_LIMITS]},
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [

@@ -1,0 +1,256 @@
+"""Sends the same requests to both meshes, and tells when the answers differ by more than chance."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import math
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from meshproof.base import timeouts
+from meshproof.mesh.envoy.listeners import MIRROR_HEADER
+from meshproof.mesh.http import HttpRequest, HttpResponse
+from meshproof.mesh.protocol import Address
+from meshproof.oracle.derive import Call
+from tests.differential.meshes import MARKERS, Pair, Side
+
+#: The chance that equal meshes are taken for different ones: 1e-9 for each kind of answer to each
+#: request. A set has some 60 requests with some 3 kinds each: less than one set in a million.
+ALPHA = 1e-9
+#: How often each mesh is asked at first; when these answers vary; when they look different.
+_STEPS = (3, 25, 200)
+#: So many requests of a set are asked the most often: more say nothing new.
+_MAX_SUSPECTS = 6
+#: From here on answers look different: they are asked for more.
+_SUSPICION = 1e-3
+#: What each mesh has for itself: clocks, and words about the proxy itself.
+_IGNORED = frozenset(
+    {"date", "server", "content-length", "x-envoy-upstream-service-time", "connection"}
+    | {"x-envoy-decorator-operation", "transfer-encoding", "vary"}
+)
+#: An answer this many seconds after its request was delayed by a rule (they delay by 0.3).
+_SLOW = 0.28
+#: How many requests are under way at once.
+_WORKERS = 16
+_TOKENS = itertools.count()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request got: the parts that a caller or a backend can see, by name."""
+
+    parts: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.parts)
+
+
+@dataclass
+class Asked:
+    """A request, and what each mesh answered: by name of the mesh, answer -> how often.
+
+    `responses` are the answers as they came, for the oracle.
+    """
+
+    call: Call
+    answers: dict[str, Counter[Answer]] = field(default_factory=dict)
+    responses: dict[str, list[HttpResponse]] = field(default_factory=dict)
+
+    @property
+    def is_different(self) -> bool:
+        """Say whether chance is ruled out as the cause of the difference."""
+        return differs(*self.answers.values(), ALPHA)
+
+    def list_parts(self) -> tuple[str, ...]:
+        """Return the names of the parts that differ between the most frequent answers."""
+        first, second = (dict(_find_typical(count).parts) for count in self._list_distinct())
+        names = dict.fromkeys((*first, *second))
+        different = tuple(name for name in names if first.get(name) != second.get(name))
+        return different or ("shares",)
+
+    def _list_distinct(self) -> list[Counter[Answer]]:
+        """Return what each mesh answers more often than the other one."""
+        first, second = self.answers.values()
+        return [first - second or first, second - first or second]
+
+
+def _find_typical(answers: Counter[Answer]) -> Answer:
+    """Return the answer that came most often, the first by its words of several."""
+    return min(answers, key=lambda answer: (-answers[answer], str(answer)))
+
+
+def differs(first: Counter[Answer], second: Counter[Answer], alpha: float) -> bool:
+    """Say whether two samples differ in the share of one answer (Fisher's exact test)."""
+    sizes = first.total(), second.total()
+    return any(
+        compute_chance(first[answer], sizes[0], second[answer], sizes[1]) < alpha
+        for answer in first | second
+    )
+
+
+def compute_chance(count: int, size: int, other_count: int, other_size: int) -> float:
+    """Return the chance that two equal shares give counts as far apart (two-sided)."""
+    total = count + other_count
+
+    def weigh(value: int) -> float:
+        return math.comb(size, value) * math.comb(other_size, total - value)
+
+    observed = weigh(count)
+    least, most = max(0, total - other_size), min(total, size)
+    extreme = sum(
+        weight for value in range(least, most + 1) if (weight := weigh(value)) <= observed
+    )
+    return extreme / math.comb(size + other_size, total)
+
+
+class Asker:
+    """Asks both meshes, over connections that stay open."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._sides = pair.sides
+        self._copies = pair.copies
+        self._connections: dict[tuple[int, Address], http.client.HTTPConnection] = {}
+        self._executor = ThreadPoolExecutor(_WORKERS)
+        self.requests = 0
+
+    def forget_connections(self) -> None:
+        """Close all connections: they may belong to listeners of the rules before."""
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+    def ask(self, calls: Iterable[Call], has_copies: bool, has_delays: bool) -> list[Asked]:
+        """Return what each call got that both meshes can be sent; asks more where answers vary."""
+        asked = [
+            Asked(call)
+            for call in calls
+            if all(side.find_address(call) is not None for side in self._sides)
+        ]
+        open_questions = asked
+        for step in _STEPS:
+            for side in self._sides:
+                self.ask_side(side, open_questions, step, has_copies, has_delays)
+            open_questions = [
+                question
+                for question in open_questions
+                if len(set().union(*question.answers.values())) > 1
+                and (step != _STEPS[1] or differs(*question.answers.values(), _SUSPICION))
+            ]
+            if step == _STEPS[1]:
+                open_questions = open_questions[:_MAX_SUSPECTS]
+        return asked
+
+    def ask_side(
+        self,
+        side: Side,
+        questions: Sequence[Asked],
+        count: int,
+        has_copies: bool,
+        has_delays: bool,
+    ) -> None:
+        """Ask one mesh each question `count` times, and note the answers."""
+        sent = [
+            (question, f"t{next(_TOKENS)}" if has_copies else "")
+            for question in questions
+            for _ in range(count)
+        ]
+        responses = list(
+            self._executor.map(lambda pair: self._send(side, pair[0].call, pair[1]), sent)
+        )
+        copies = self._count_copies() if has_copies and questions else {}
+        for (question, token), response in zip(sent, responses, strict=True):
+            answers = question.answers.setdefault(side.name, Counter())
+            question.responses.setdefault(side.name, []).append(response)
+            workloads = _list_copies(copies.get(token, Counter()), response)
+            answers[_read_answer(response, workloads, has_delays)] += 1
+
+    def _count_copies(self) -> dict[str, Counter[str]]:
+        """Return, for each token, how often each workload has got its request."""
+        copies: dict[str, Counter[str]] = defaultdict(Counter)
+        counts = self._copies.count_copies()
+        for (token, workload), number in counts.items():
+            copies[token][workload] = number
+        counts.clear()  # nobody asks for these tokens again
+        return copies
+
+    def _send(self, side: Side, call: Call, token: str) -> HttpResponse:
+        """Send one request; a connection that was closed is opened anew."""
+        self.requests += 1
+        address = side.find_address(call)
+        assert address is not None
+        headers = [("Host", call.host_header), *call.headers]
+        headers += [(MIRROR_HEADER, token)] if token else []
+        for _ in range(3):
+            key = threading.get_ident(), address
+            connection = self._connections.get(key)
+            if connection is None:
+                connection = http.client.HTTPConnection(
+                    address.host, address.port, timeout=timeouts.REQUEST
+                )
+                self._connections[key] = connection
+            try:
+                return _exchange(connection, call, headers)
+            except (ConnectionError, http.client.HTTPException):
+                connection.close()
+                del self._connections[key]
+        return HttpResponse(HttpRequest(call.request_target), 599, {}, b"")
+
+
+def _exchange(
+    connection: http.client.HTTPConnection, call: Call, headers: Sequence[tuple[str, str]]
+) -> HttpResponse:
+    """Send a request with exactly these headers; return the response."""
+    start = time.monotonic()
+    connection.putrequest(call.method, call.request_target, True, True)
+    for name, value in headers:
+        connection.putheader(name, value)
+    if call.method in ("POST", "PUT"):
+        connection.putheader("Content-Length", "0")
+    connection.endheaders()
+    response = connection.getresponse()
+    body = response.read()
+    received: dict[str, str] = {}
+    for name, value in response.getheaders():
+        name = name.lower()
+        received[name] = f"{received[name]}, {value}" if name in received else value
+    seconds = time.monotonic() - start
+    request = HttpRequest(call.request_target, tuple(headers), call.method)
+    return HttpResponse(request, response.status, received, body, seconds)
+
+
+def _list_copies(counts: Counter[str], response: HttpResponse) -> list[str]:
+    """Return the workloads that got a request, without the tries of the one that answered."""
+    name = response.headers.get(MARKERS.served_by)
+    if name in counts:
+        header = f"{MARKERS.request_header_prefix}x-envoy-attempt-count"
+        counts = counts.copy()
+        counts[name] -= min(int(response.headers.get(header, "1")), counts[name])
+    return sorted(counts.elements())
+
+
+def _read_answer(response: HttpResponse, copies: Sequence[str], has_delays: bool) -> Answer:
+    """Return the parts of a response that must be alike."""
+    parts = {"status": str(response.status)}
+    if workload := response.headers.get(MARKERS.served_by):
+        parts["workload"] = workload
+    elif response.body:
+        parts["body"] = response.text
+    names = {MARKERS.served_by: "", MARKERS.path: "path", MARKERS.authority: "authority"}
+    for header, value in sorted(response.headers.items()):
+        if header in _IGNORED or header == MARKERS.served_by:
+            continue
+        prefix = MARKERS.request_header_prefix
+        if header.startswith(prefix):
+            parts[f"arrived {header.removeprefix(prefix)}"] = value
+        else:
+            parts[names.get(header) or f"came back {header}"] = value
+    if copies:
+        parts["copied to"] = " ".join(copies)
+    if has_delays and response.seconds >= _SLOW:
+        parts["delayed"] = "yes"
+    return Answer(tuple(parts.items()))

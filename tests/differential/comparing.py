@@ -1,0 +1,299 @@
+"""Serves one set of rules on both meshes; lists their differences, and those of the oracle."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from meshproof.base.errors import BadRules
+from meshproof.mesh.echo.workloads import OverlappingShares
+from meshproof.mesh.http import HttpResponse
+from meshproof.oracle.derive import Call, Case
+from meshproof.user_rules import loading
+from meshproof.user_rules.compare import CaseComparison
+from meshproof.user_rules.loading import UserRules
+from tests.differential.asking import Answer, Asked, Asker
+from tests.differential.generator import GeneratedSet, Spec
+from tests.differential.meshes import MARKERS, WORKLOADS, Pair, Side
+from tests.differential.world import CALLERS, describe_world
+
+#: What a message has of the set that it is about.
+_PARTICULARS = re.compile(r"\S*\.yaml:\d+(:\d+)?:?|'[^']*'|\"[^\"]*\"|\b(?:s\d+-)?[a-z]-rule\b|\d+")
+
+_ERROR_STATUS = 500
+#: How often a request is asked when a field is taken away: at first, and to rule chance out.
+_TRIAL_REQUESTS, _SURE_REQUESTS = 3, 25
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference: its kind, in words, the request of it, and what each side answered."""
+
+    kind: str
+    call: Call | None
+    local: str
+    istiod: str
+    oracle: str = ""
+
+
+@dataclass
+class Comparison:
+    """What comparing one set gave. `unserved` is why local does not support it, by name."""
+
+    differences: list[Difference] = field(default_factory=list)
+    unserved: str = ""
+    is_refused: bool = False
+    judged_cases: int = 0
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A set as a run reads it: its rules, and why they are an error or beyond us."""
+
+    rules: UserRules | None = None
+    refusal: str = ""
+    unserved: str = ""
+
+
+class Comparer:
+    """Compares sets of rules on two meshes that stay up."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._local, self._istiod = pair.sides
+        self._asker = Asker(pair)
+        self._number = 0
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent."""
+        return self._asker.requests
+
+    def compare(self, generated: GeneratedSet, asks_cases: bool = True) -> Comparison:
+        """Serve a set on both meshes; return what differs. Without cases only its own calls."""
+        text = self._write(generated)
+        loaded = _load(text)
+        if loaded.unserved:
+            return Comparison(unserved=loaded.unserved)
+        local = loaded.refusal or self._apply(self._local, loaded.rules, text)
+        istiod = self._apply(self._istiod, loaded.rules, text)
+        if local or istiod:
+            comparison = Comparison(is_refused=bool(local and istiod))
+            if not comparison.is_refused:
+                kind = f"refused by {'local' if local else 'istiod'} alone: "
+                kind += normalise(local or istiod)
+                comparison.differences.append(Difference(kind, None, local, istiod))
+            return comparison
+        assert loaded.rules is not None
+        comparison = self._ask(generated, loaded.rules, asks_cases)
+        comparison.differences += self._compare_splits()
+        return comparison
+
+    def changes_answer(self, generated: GeneratedSet, smaller: GeneratedSet) -> bool | None:
+        """Say whether a set is answered otherwise than a smaller one, by the local mesh.
+
+        None if the smaller one is refused.
+        """
+        before = self._ask_local(generated, generated.calls, _TRIAL_REQUESTS)
+        after = self._ask_local(smaller, generated.calls, _TRIAL_REQUESTS)
+        if before is None or after is None:
+            return None
+        changed = [
+            call
+            for call in before
+            if not before[call].keys() & after.get(call, before[call]).keys()
+        ]
+        if not changed:
+            return False
+        after = self._ask_local(smaller, changed[:1], _SURE_REQUESTS)
+        before = self._ask_local(generated, changed[:1], _SURE_REQUESTS)
+        assert before is not None
+        assert after is not None
+        return not before[changed[0]].keys() & after[changed[0]].keys()
+
+    def _ask_local(
+        self, generated: GeneratedSet, calls: Sequence[Call], count: int
+    ) -> dict[Call, Counter[Answer]] | None:
+        """Return what the local mesh answers under a set; None if it refuses it."""
+        text = self._write(generated)
+        loaded = _load(text)
+        if loaded.refusal or loaded.unserved or self._apply(self._local, loaded.rules, text):
+            return None
+        asked = [Asked(call) for call in calls if self._local.find_address(call) is not None]
+        self._asker.ask_side(self._local, asked, count, *_find_effects(generated))
+        return {question.call: question.answers[self._local.name] for question in asked}
+
+    def _write(self, generated: GeneratedSet) -> str:
+        """Return the YAML of a set; istiod has never seen one of its names."""
+        self._number += 1
+        return write_objects(generated.objects, f"s{self._number}-")
+
+    def _apply(self, side: Side, rules: UserRules | None, text: str) -> str:
+        """Serve the rules on a mesh; return why it refuses them, "" if it does not."""
+        self._asker.forget_connections()
+        try:
+            side.apply(rules, text)
+        except BadRules as error:
+            return str(error)
+        return ""
+
+    def _ask(self, generated: GeneratedSet, rules: UserRules, asks_cases: bool) -> Comparison:
+        """Ask both meshes; return the differences between them, and those of the oracle's cases."""
+        comparison = Comparison()
+        cases = [case for case in rules.plan.cases if _is_askable(case)] if asks_cases else []
+        dead_routes = {(case.table_index, case.route_index) for case in cases if case.dead_ends}
+        case_calls = [
+            (case, _build_call(case))
+            for case in cases
+            if case.dead_ends or (case.table_index, case.route_index) not in dead_routes
+        ]
+        calls = dict.fromkeys((*generated.calls, *(call for _, call in case_calls)))
+        by_call = {
+            question.call: question
+            for question in self._asker.ask(calls, *_find_effects(generated))
+        }
+        for question in by_call.values():
+            if question.is_different:
+                own_cases = [case for case, call in case_calls if call == question.call]
+                comparison.differences.append(_describe(question, own_cases))
+        for case, call in case_calls:
+            asked = by_call.get(call)
+            if asked is not None and not asked.is_different:
+                comparison.judged_cases += 1
+                comparison.differences += _find_oracle_faults(case, asked)
+        return comparison
+
+    def _compare_splits(self) -> Iterator[Difference]:
+        """Yield the difference between the weights that the proxies of one caller have."""
+        for local, istiod in zip(
+            self._local.read_splits(), self._istiod.read_splits(), strict=True
+        ):
+            if local != istiod:
+                own, others = sorted(local - istiod), sorted(istiod - local)
+                yield Difference("weights", None, f"alone has {own}", f"alone has {others}")
+                return
+
+
+def write_objects(objects: Sequence[Spec], prefix: str = "") -> str:
+    """Return the YAML of objects; `prefix` makes their names new to istiod.
+
+    Each is older than the next one, as istiod sees it when they are applied in this order.
+    """
+    documents = []
+    names = {f"{body['metadata']['name']}" for body in objects}
+    for number, body in enumerate(objects):
+        text = json.dumps(body)
+        for name in names:
+            text = re.sub(rf'(["/]){name}"', rf'\1{prefix}{name}"', text)
+        document = json.loads(text)
+        if prefix:
+            stamp = f"2026-01-01T00:00:{number:02}Z"
+            document["metadata"]["creationTimestamp"] = stamp
+        documents.append(yaml.safe_dump(document, sort_keys=False, default_flow_style=None))
+    return "---\n".join(documents)
+
+
+def _load(text: str) -> _Loaded:
+    """Return the rules as a run reads them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "set.yaml"
+        path.write_text(f"{text}---\n{describe_world()}")
+        try:
+            rules = loading.load([str(path)])
+        except BadRules as error:
+            return _Loaded(refusal=str(error))
+    wrong = [entry.because for entry in rules.excluded if entry.is_wrong]
+    unserved = [entry.because for entry in rules.excluded if not entry.is_wrong]
+    return _Loaded(rules, *wrong[:1], unserved="" if wrong else normalise("".join(unserved[:1])))
+
+
+def _find_effects(generated: GeneratedSet) -> tuple[bool, bool]:
+    """Say whether a set has mirrors, and whether it has delays."""
+    text = json.dumps(generated.objects)
+    return '"mirror' in text, '"delay"' in text
+
+
+def normalise(message: str) -> str:
+    """Return a message without places, names and numbers."""
+    return " ".join(_PARTICULARS.sub("_", message).split())[:200]
+
+
+def _is_askable(case: Case) -> bool:
+    """Say whether the world has the caller of a case, and its answer does not take seconds."""
+    answer = case.answer
+    is_caller = case.call.gateway != "mesh" or (case.call.namespace, case.call.source) in CALLERS
+    return is_caller and max(answer.extra_seconds, answer.min_seconds) < 0.5
+
+
+def _build_call(case: Case) -> Call:
+    """Return the request of a case, with what it tells the workload."""
+    call = case.call
+    for name, value in case.answer.instruction_headers:
+        call = call.with_header(name, value)
+    return call
+
+
+def _describe(question: Asked, cases: Sequence[Case]) -> Difference:
+    """Return the difference between two meshes, and whom the oracle agrees with."""
+    local, istiod = (
+        "; ".join(f"{count} x {answer}" for answer, count in counts.most_common(3))
+        for counts in question.answers.values()
+    )
+    kind = f"answer: {', '.join(question.list_parts())}"
+    words = [
+        name
+        for name in question.responses
+        for case in cases
+        if _find_unexpected(case, question, name) is None
+    ]
+    oracle = (
+        f"the oracle agrees with {' and '.join(dict.fromkeys(words)) or 'none'}" if cases else ""
+    )
+    return Difference(kind, question.call, local, istiod, oracle)
+
+
+def _find_oracle_faults(case: Case, question: Asked) -> Iterator[Difference]:
+    """Yield the difference between a case and both meshes, which agree."""
+    unexpected = [_find_unexpected(case, question, name) for name in question.responses]
+    if None not in unexpected:
+        yield Difference(
+            "oracle: " + re.sub(r"'[^']*'|\S*/\S*|\d+", "_", str(unexpected[0])),
+            question.call,
+            str(unexpected[0]),
+            str(unexpected[1]),
+            f"the case '{case.title}' disagrees with both meshes",
+        )
+
+
+def _find_unexpected(case: Case, question: Asked, mesh: str) -> str | None:
+    """Return what a mesh answered that a case does not expect, None if nothing."""
+    if case.dead_ends:
+        return _find_life(case, question.responses[mesh])
+    try:
+        destinations = WORKLOADS.map_destinations(case)
+    except OverlappingShares:
+        return None
+    comparison = CaseComparison(
+        case, destinations, WORKLOADS.expected_shares(case), markers=MARKERS
+    )
+    for response in question.responses[mesh]:
+        label = comparison.label(response)
+        if label not in comparison.expected_shares:
+            expected = " or ".join(comparison.expected_shares)
+            return f"{label or response.status} instead of {expected}"
+    return None
+
+
+def _find_life(case: Case, responses: Sequence[HttpResponse]) -> str | None:
+    """Return what came of requests that must all end at a dead end, None for an error."""
+    share = sum(dead_end.share for dead_end in case.dead_ends if not dead_end.is_mirror)
+    living = [response for response in responses if response.status < _ERROR_STATUS]
+    if share < 1 or not living:
+        return None
+    return f"{living[0].status} instead of an error at a dead end"

@@ -1,0 +1,306 @@
+"""Two meshes that stay up for all sets of rules: the local one, and one with a real istiod.
+
+Both send to the same echo workloads. They are made of the parts of `mesh.echo` and `mesh.istiod`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from meshproof.base.names import MESH, ROOT_NAMESPACE
+from meshproof.documents import manifest
+from meshproof.mesh.echo.listener import MarkerHeaders
+from meshproof.mesh.echo.mesh import find_source, iter_services, make_client_pod, make_pod
+from meshproof.mesh.echo.mirrored_copies import MirroredCopies
+from meshproof.mesh.echo.servers import EchoServers, wait_acknowledged
+from meshproof.mesh.echo.workloads import Workloads, collect_ports
+from meshproof.mesh.envoy import ingress, listeners, translate
+from meshproof.mesh.envoy.certificates import Authority
+from meshproof.mesh.envoy.envoy import Envoy, find_binary
+from meshproof.mesh.envoy.ingress import Ingress
+from meshproof.mesh.envoy.listeners import Telemetry
+from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
+from meshproof.mesh.envoy.topology import Topology
+from meshproof.mesh.envoy.translate import Endpoint, Snapshot
+from meshproof.mesh.istiod.addresses import Addresses, choose_call_ports
+from meshproof.mesh.istiod.binaries import find_binaries
+from meshproof.mesh.istiod.control_plane import MESH_CONFIG, ControlPlane
+from meshproof.mesh.istiod.ingress import IstiodIngress
+from meshproof.mesh.istiod.objects import (
+    PROXY_LABEL,
+    EndpointAddress,
+    Placed,
+    make_fixed_objects,
+    make_service_entry,
+    make_sidecar,
+    read_rules,
+)
+from meshproof.mesh.istiod.proxy import IstioProxy
+from meshproof.mesh.istiod.serving import Serving
+from meshproof.mesh.process.ports import HOST
+from meshproof.mesh.process.processes import Workspace
+from meshproof.mesh.protocol import Address
+from meshproof.oracle.derive import Call
+from meshproof.rules.model import RuleSet
+from meshproof.user_rules.loading import UserRules
+from tests.differential.splits import Split, read_splits
+from tests.differential.world import BEHAVIOUR, CALLERS, ECHOES, SERVICES
+
+MARKERS = MarkerHeaders("-diff")
+WORKLOADS = Workloads(ECHOES)
+
+
+class Side(Protocol):
+    """One of the two meshes."""
+
+    name: str
+
+    def apply(self, rules: UserRules | None, text: str) -> None:
+        """Serve the rules, and no others; without any that could be read, the text alone.
+
+        Raises BadRules if they are refused.
+        """
+
+    def find_address(self, call: Call) -> Address | None:
+        """Return the address to send a call to; None where nobody could send it."""
+
+    def read_splits(self) -> list[frozenset[Split]]:
+        """Return the splits that each caller's proxy has, in order, then those of the ingress."""
+
+
+class Backends:
+    """The one Envoy that answers for the workloads of both meshes."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._servers = EchoServers(workspace, find_binary(None))
+
+    def start(self) -> None:
+        """Start the Envoy; return when every workload listens."""
+        self._servers.start(ECHOES, BEHAVIOUR, MARKERS)
+        self.ports = self._servers.wait_started()
+
+    def watch_copies(self, callers: Sequence[Envoy]) -> MirroredCopies:
+        """Return what counts the copies of requests, which come from the proxies of callers."""
+        return MirroredCopies(self._servers.copies_path, self._servers.envoy, callers)
+
+
+class LocalSide:
+    """The local mesh: one Envoy for all callers, one as ingress."""
+
+    name = "local"
+
+    def __init__(self, workspace: Workspace, backends: Backends) -> None:
+        binary = find_binary(None)
+        self._workspace = workspace
+        self._identity = Authority(workspace.path / "certificates").issue(
+            ROOT_NAMESPACE, ingress.NAME
+        )
+        self._clients = Envoy("client", workspace, binary)
+        self._ingress = Ingress(workspace, binary, self._identity)
+        self._names = {source: f"source-{index}" for index, source in enumerate(CALLERS)}
+        self._pods = {echo.name: make_pod(echo) for echo in ECHOES}
+        self._endpoints = tuple(
+            Endpoint(pod, HOST, backends.ports[name]) for name, pod in self._pods.items()
+        )
+        self._gateway_ports: set[int] = set()
+        self.envoys: list[Envoy] = [self._clients, self._ingress.envoy]
+
+    def start(self) -> None:
+        """Start the Envoys without rules."""
+        self._clients.serve("cds", [])
+        for name in self._names.values():
+            self._clients.serve(f"rds.{name}", [{"name": name, "virtual_hosts": []}])
+        telemetry = Telemetry("/dev/null", False)
+        self._clients.serve(
+            "lds",
+            [
+                listeners.make_outbound_listener(
+                    name, 0, str(self._clients.config_path(f"rds.{name}")), telemetry
+                )
+                for name in self._names.values()
+            ],
+        )
+        self._clients.start()
+        self._ingress.start()
+        self._clients.wait_started()
+        wait_acknowledged(self._clients)
+
+    def apply(self, rules: UserRules | None, text: str) -> None:
+        """Serve the rules, and no others; see `Side.apply`."""
+        assert rules is not None
+        known = rules.known_hosts
+        host_ports = {**known.ports, **collect_ports(rules.rules, known)}
+        topology = Topology(tuple(iter_services(host_ports, known)), tuple(self._pods.values()))
+        snapshot = Snapshot(
+            topology, rules.rules, self._endpoints, "DISABLE", serves_dead_ends=True
+        )
+        routes = {
+            name: {
+                **translate.translate_sidecar_routes(snapshot, make_client_pod(*source)),
+                "name": name,
+            }
+            for source, name in self._names.items()
+        }
+        clusters = translate.translate_clusters(snapshot, self._identity)
+        self._ingress.open(rules.rules.gateways)
+        self._gateway_ports = {
+            server.port for gateway in rules.rules.gateways for server in gateway.servers
+        }
+        plans = [
+            ProxyPlan(self._clients, clusters, routes),
+            self._ingress.make_plan(snapshot),
+        ]
+        roll_out(plans, rules.rules)
+
+    def find_address(self, call: Call) -> Address | None:
+        """Return the address to send a call to; see `Side.find_address`."""
+        if call.gateway == MESH:
+            name = self._names.get(find_source(call))
+            return Address(HOST, self._client_ports[name]) if name else None
+        return self._ingress.address(call.port) if call.port in self._gateway_ports else None
+
+    def read_splits(self) -> list[frozenset[Split]]:
+        """Return the splits of all proxies; see `Side.read_splits`."""
+        callers = [read_splits(self._clients, name) for name in self._names.values()]
+        return [*callers, read_splits(self._ingress.envoy)]
+
+    @cached_property
+    def _client_ports(self) -> dict[str, int]:
+        """The port of each caller's sidecar."""
+        return self._clients.read_listener_ports()
+
+
+class IstiodSide:
+    """The mesh of a real istiod: an Envoy for each caller, one as ingress."""
+
+    name = "istiod"
+
+    def __init__(self, workspace: Workspace, backends: Backends, istiod: str) -> None:
+        binary = find_binary(None)
+        addresses = Addresses()
+        self._control_plane = ControlPlane(
+            workspace, find_binaries(istiod), Authority(workspace.path / "authority")
+        )
+        self._serving = Serving(self._control_plane)
+        self._ingress = IstiodIngress(workspace, binary, self._control_plane, addresses)
+        self._clients = {
+            (namespace, labels): IstioProxy(
+                f"caller-{index}",
+                workspace,
+                binary,
+                self._control_plane.xds_port,
+                addresses.take(),
+                namespace,
+                (*labels, (PROXY_LABEL, f"caller-{index}")),
+            )
+            for index, (namespace, labels) in enumerate(CALLERS)
+        }
+        ports = sorted({port for service in SERVICES for port in service.ports})
+        self._call_ports = {
+            source: choose_call_ports(proxy.address, ports)
+            for source, proxy in self._clients.items()
+        }
+        self._own_objects = list(self._make_own_objects(backends.ports))
+        self._gateway_ports: set[int] = set()
+
+    @property
+    def _proxies(self) -> list[IstioProxy]:
+        return [*self._clients.values(), self._ingress.proxy]
+
+    @property
+    def envoys(self) -> list[Envoy]:
+        """The Envoys that send to workloads."""
+        return list(self._proxies)
+
+    @property
+    def version(self) -> str:
+        """The version that istiod tells."""
+        return self._control_plane.version
+
+    def _make_own_objects(self, echo_ports: dict[str, int]) -> Iterator[Placed]:
+        """Yield what stays: services, the callers' listeners, the marker."""
+        yield from make_fixed_objects(self._ingress.proxy.address)
+        for service in SERVICES:
+            endpoints = [
+                EndpointAddress(
+                    HOST, dict.fromkeys(service.ports, echo_ports[echo.name]), echo.labels
+                )
+                for echo in service.echoes
+            ]
+            yield Placed(
+                make_service_entry(
+                    service.namespace, service.name, service.host, service.ports, endpoints
+                )
+            )
+        for source, proxy in self._clients.items():
+            ports = self._call_ports[source].values()
+            yield Placed(make_sidecar(proxy.namespace, proxy.name, proxy.address, ports))
+
+    def start(self) -> None:
+        """Start the control plane and the Envoys."""
+        self._control_plane.start(MESH_CONFIG)
+        for proxy in self._proxies:
+            proxy.start()
+        for proxy in self._proxies:
+            proxy.wait_started()
+
+    def apply(self, rules: UserRules | None, text: str) -> None:
+        """Serve the rules, and no others; see `Side.apply`."""
+        documents = manifest.parse(text, "set.yaml")
+        rule_set = rules.rules if rules else RuleSet()
+        objects = [
+            *self._own_objects,
+            self._ingress.make_service(rule_set.gateways),
+            *read_rules(documents, self._ingress.proxy.address),
+        ]
+        self._serving.serve(objects, self._proxies, rule_set)
+        self._gateway_ports = {
+            server.port for gateway in rule_set.gateways for server in gateway.servers
+        }
+
+    def find_address(self, call: Call) -> Address | None:
+        """Return the address to send a call to; see `Side.find_address`."""
+        if call.gateway == MESH:
+            source = find_source(call)
+            port = self._call_ports.get(source, {}).get(call.port)
+            return Address(self._clients[source].address, port) if port else None
+        return self._ingress.address(call.port) if call.port in self._gateway_ports else None
+
+    def read_splits(self) -> list[frozenset[Split]]:
+        """Return the splits of all proxies; see `Side.read_splits`."""
+        return list(map(read_splits, self._proxies))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both meshes, and the count of the copies that their workloads get."""
+
+    local: LocalSide
+    istiod: IstiodSide
+    copies: MirroredCopies
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Both meshes, ours first."""
+        return self.local, self.istiod
+
+
+@contextlib.contextmanager
+def open_pair(istiod: str) -> Iterator[Pair]:
+    """Start both meshes; end them with the context."""
+    with (
+        Workspace.create() as shared,
+        Workspace.create() as local_space,
+        Workspace.create() as istiod_space,
+    ):
+        backends = Backends(shared)
+        backends.start()
+        local = LocalSide(local_space, backends)
+        local.start()
+        side = IstiodSide(istiod_space, backends, istiod)
+        side.start()
+        yield Pair(local, side, backends.watch_copies([*local.envoys, *side.envoys]))

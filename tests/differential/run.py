@@ -1,0 +1,253 @@
+"""`tox -e differential -- --sets N --seed S`: generated sets on both meshes, compared."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from meshproof.base.errors import MeshproofError
+from meshproof.base.names import MESH
+from meshproof.oracle.derive import Call
+from tests.differential.comparing import Comparer, Comparison, Difference, write_objects
+from tests.differential.coverage import FieldTrials
+from tests.differential.generator import GeneratedSet, generated_sets
+from tests.differential.meshes import open_pair
+from tests.differential.open_differences import OPEN
+from tests.differential.reducing import reduce
+from tests.mesh.istiod.conftest import LAB
+
+#: At most so many smaller sets are tried for one difference.
+_REDUCING_STEPS = 60
+_DEFAULT_SETS = 60
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run: `sets` of them, or what fits into `seconds`, but `least` of them in any case.
+
+    `reduced` kinds of difference are made smaller. `has_trials` asks for the table of fields.
+    """
+
+    istiod: str
+    sets: int = _DEFAULT_SETS
+    seed: int = 0
+    seconds: float = float("inf")
+    least: int = 0
+    reduced: int = 20
+    has_trials: bool = True
+
+
+@dataclass
+class Report:
+    """What a run has compared: counts, and how many sets show each kind of difference."""
+
+    sets: int = 0
+    served: int = 0
+    refused: int = 0
+    cases: int = 0
+    requests: int = 0
+    unserved: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def unexplained(self) -> list[str]:
+        """The kinds of difference that nobody has explained yet."""
+        return [kind for kind in self.kinds if find_explanation(kind) is None]
+
+    def add(self, comparison: Comparison) -> list[Difference]:
+        """Count one set; return its differences of kinds that no earlier set has shown."""
+        self.sets += 1
+        self.cases += comparison.judged_cases
+        self.served += not comparison.unserved and not comparison.is_refused
+        self.refused += comparison.is_refused
+        if comparison.unserved:
+            self.unserved[comparison.unserved] += 1
+        by_kind: dict[str, Difference] = {}
+        for difference in comparison.differences:
+            by_kind.setdefault(difference.kind, difference)
+        new = [difference for kind, difference in by_kind.items() if kind not in self.kinds]
+        self.kinds.update(by_kind.keys())
+        return new
+
+    def describe(self) -> str:
+        """Return the figures."""
+        lines = [
+            f"{self.sets} sets: {self.served} served by both, {self.refused} refused by both, "
+            f"{self.unserved.total()} not supported by local; {self.requests} requests, "
+            f"{self.cases} cases of the oracle",
+            f"differences: {len(self.unexplained)} kinds without an explanation",
+        ]
+        for kind, count in self.kinds.most_common():
+            why = find_explanation(kind)
+            lines.append(f"  {count:4} {kind}{f' (open: {why})' if why else ''}")
+        lines.append("not supported by local:")
+        lines += [f"  {count:4} {reason}" for reason, count in self.unserved.most_common()]
+        return "\n".join(lines)
+
+
+def find_explanation(kind: str) -> str | None:
+    """Return why a kind of difference is known and not mended, None if it is not known."""
+    return next((why for pattern, why in OPEN.items() if re.search(pattern, kind)), None)
+
+
+def run(options: Options, write: Callable[[str], None]) -> Report:
+    """Compare generated sets; write each new kind of difference, and the figures."""
+    report = Report()
+    end = time.monotonic() + options.seconds
+    with open_pair(options.istiod) as pair:
+        comparer = Comparer(pair)
+        trials = FieldTrials(comparer.changes_answer) if options.has_trials else None
+        write(
+            f"differential: local against istiod {pair.istiod.version}, seed {options.seed}, "
+            f"{options.sets} sets"
+        )
+
+        def visit(generated: GeneratedSet) -> bool:
+            comparison = _compare(comparer, generated)
+            for difference in report.add(comparison):
+                is_reduced = len(report.kinds) <= options.reduced
+                smaller = generated
+                if is_reduced:
+                    smaller, difference = _reduce(comparer, generated, difference)
+                write(_describe(report.sets, smaller, difference))
+            if trials and not comparison.unserved and not comparison.differences:
+                trials.try_set(generated)
+            return time.monotonic() < end or report.sets < options.least
+
+        visit_sets(options.sets, options.seed, visit)
+        report.requests = comparer.requests
+    write(report.describe())
+    if trials:
+        write(trials.describe())
+    return report
+
+
+def visit_sets(count: int, seed_number: int, visit: Callable[[GeneratedSet], bool]) -> None:
+    """Call `visit` with generated sets, always the same for a seed, until it returns False."""
+    is_over = False
+
+    @seed(seed_number)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(generated_sets())
+    def visit_next(generated: GeneratedSet) -> None:
+        nonlocal is_over
+        is_over = is_over or not visit(generated)
+
+    visit_next()
+
+
+def find_first(comparer: Comparer, count: int, seed_number: int) -> tuple[int, str]:
+    """Return which of some sets is the first to show a difference, and its kind; 0 for none."""
+    number, kind = 0, ""
+
+    def visit(generated: GeneratedSet) -> bool:
+        nonlocal number, kind
+        number += 1
+        comparison = _compare(comparer, generated)
+        kind = next((difference.kind for difference in comparison.differences), "")
+        return not kind
+
+    visit_sets(count, seed_number, visit)
+    return (number if kind else 0), kind
+
+
+def _compare(comparer: Comparer, generated: GeneratedSet, asks_cases: bool = True) -> Comparison:
+    """Compare one set; an error of ours is a difference, too."""
+    try:
+        return comparer.compare(generated, asks_cases)
+    except (ArithmeticError, LookupError, MeshproofError, TypeError, ValueError) as error:
+        return Comparison([Difference(f"error: {type(error).__name__}", None, str(error), "")])
+
+
+def _reduce(
+    comparer: Comparer, generated: GeneratedSet, difference: Difference
+) -> tuple[GeneratedSet, Difference]:
+    """Return the smallest set found with a difference of the same kind, and that difference."""
+    if difference.call is not None:
+        generated = replace(generated, calls=(difference.call,))
+    seen = [difference]
+
+    def shows(smaller: GeneratedSet) -> bool:
+        comparison = _compare(comparer, smaller, difference.kind.startswith("oracle"))
+        same = [other for other in comparison.differences if other.kind == difference.kind]
+        seen.extend(same[:1])
+        return bool(same)
+
+    return reduce(generated, shows, _REDUCING_STEPS), seen[-1]
+
+
+def _describe(number: int, generated: GeneratedSet, difference: Difference) -> str:
+    """Return one difference with its smallest world and request."""
+    lines = [
+        f"\n=== set {number}: {difference.kind}",
+        write_objects(generated.objects).rstrip(),
+        f"request  {_describe_call(difference.call) if difference.call else 'none'}",
+        f"local    {difference.local}",
+        f"istiod   {difference.istiod}",
+        difference.oracle,
+    ]
+    return "\n".join(filter(None, lines))
+
+
+def _describe_call(call: Call) -> str:
+    """Return a request in words: who sends it where, and how."""
+    labels = ",".join(f"{name}={value}" for name, value in call.source)
+    caller = f"{call.namespace} {labels}".strip() if call.gateway == MESH else "outside"
+    headers = "".join(f" -H '{name}: {value}'" for name, value in call.headers)
+    host = f"-H 'Host: {call.host_header}'"
+    return f"from {caller} to port {call.port}: {call.method} {call.request_target} {host}{headers}"
+
+
+def read_options(arguments: list[str] | None = None) -> Options:
+    """Return the options of the command."""
+    parser = argparse.ArgumentParser(prog="differential", description=__doc__)
+    parser.add_argument("--sets", type=int, default=_DEFAULT_SETS)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
+    parser.add_argument("--istiod", default=os.environ.get("MESHPROOF_ISTIOD", ""))
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--reduced", type=int, default=20, metavar="KINDS")
+    parser.add_argument("--no-trials", action="store_true", help="print no table of fields")
+    chosen = parser.parse_args(arguments)
+    istiod = chosen.istiod or shutil.which("pilot-discovery", path=LAB) or "pilot-discovery"
+    return Options(
+        istiod,
+        chosen.sets,
+        chosen.seed,
+        chosen.seconds,
+        reduced=chosen.reduced,
+        has_trials=not chosen.no_trials,
+    )
+
+
+def _write(text: str) -> None:
+    """Write a text at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run the command; return its exit code."""
+    if (LAB / "etcd").exists():
+        os.environ.setdefault("KUBEBUILDER_ASSETS", str(LAB))
+    report = run(read_options(), _write)
+    return 1 if report.unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

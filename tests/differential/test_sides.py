@@ -1,0 +1,40 @@
+"""Fresh sets are answered by the local mesh as by a real istiod; a planted misreading is found."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+
+import pytest
+
+from tests.differential.comparing import Comparer
+from tests.differential.meshes import open_pair
+from tests.differential.misreadings import MISREADINGS
+from tests.differential.run import Options, find_first, run
+from tests.mesh.istiod.conftest import pilot_discovery
+
+__all__ = ["pilot_discovery"]
+pytestmark = pytest.mark.istiod
+
+
+def test_fresh_sets_are_answered_alike(pilot_discovery: str) -> None:
+    seed = int(os.environ.get("MESHPROOF_SEED") or random.SystemRandom().randrange(10**9))
+    lines: list[str] = []
+    options = Options(pilot_discovery, 200, seed, 200, least=60, reduced=3, has_trials=False)
+    report = run(options, lines.append)
+    sys.stdout.write("\n".join(lines))  # in the log of a run that fails
+    assert report.served * 3 > report.sets >= options.least, report.describe()
+    assert not report.unexplained, f"seed {seed}: {report.describe()}"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MISREADINGS)
+def test_a_planted_misreading_is_found(
+    pilot_discovery: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    MISREADINGS[name](monkeypatch)
+    with open_pair(pilot_discovery) as pair:
+        number, kind = find_first(Comparer(pair), 500, 1)
+    assert number, "no set shows it"
+    assert kind
