@@ -38,7 +38,6 @@ LEFT_OUT = {
     "VirtualService.http.retries.backoff": "only time shows it",
     "VirtualService.http.retries.retryRemoteLocalities": "the world has one locality",
     "VirtualService.http.retries.retryIgnorePreviousHosts": "its retries go to any replica",
-    "VirtualService.http.redirect.prefixRewrite": "not in this istiod",
     "Gateway.servers.tls": "the ports are plain HTTP",
     "Gateway.servers.defaultEndpoint": "not implemented by Istio",
     "Gateway.servers.name": "a name for statistics; no answer shows it",

@@ -186,6 +186,8 @@ class _SetBuilder:
         ]
         if drawer.chance(7):
             hosts = [f"*.{drawer.pick(_NAMESPACES)}.svc.cluster.local"]
+        elif drawer.chance(6):
+            hosts = drawer.pick((["other.test"], ["*.example"], ["other.test", hosts[0]]))
         return {"hosts": hosts, **({"gateways": [MESH]} if drawer.chance(15) else {})}
 
 
@@ -323,7 +325,7 @@ class _RouteBuilder:
         if drawer.chance(20):
             route["rewrite"] = self._make_rewrite()
         if drawer.chance(15):
-            route["timeout"] = drawer.pick(("2s", "0s", "1500ms", "30s"))
+            route["timeout"] = drawer.pick(("2s", "5s", "1500ms", "30s"))
         if drawer.chance(15):
             route["retries"] = self._make_retries()
         return route | self._make_mirror()
@@ -346,7 +348,8 @@ class _RouteBuilder:
         drawer = self._drawer
         redirect: Spec = {}
         if drawer.chance(60):
-            redirect["uri"] = drawer.pick(("/new", "/new/", "/", "%PREFIX()%/new"))
+            field = drawer.pick(("uri", "uri", "prefixRewrite"))
+            redirect[field] = drawer.pick(("/new", "/new/", "/", "new"))
         if drawer.chance(50) or not redirect:
             redirect["authority"] = drawer.pick(("other.test", "other.test:81"))
         if drawer.chance(20):
@@ -476,6 +479,7 @@ def _make_call(drawer: _Drawer, gateway_ports: set[int]) -> Call:
         port = drawer.pick(service.ports)
         namespace, labels = drawer.pick(CALLERS)
         names = [service.host, service.host, f"{service.name}.{service.namespace}", ""]
+        names += drawer.pick(([], [], [], list(_AUTHORITIES[:1] + _AUTHORITIES[3:4])))
         if service.namespace == namespace:
             names.append(service.name)
         name = drawer.pick(names)

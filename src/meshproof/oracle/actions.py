@@ -259,11 +259,18 @@ def _build_location(redirect: Redirect, match: Match | None, call: Call) -> str:
     if port is not None and port != _SCHEME_PORTS[scheme]:
         authority += f":{port}"
     path, _, query = call.request_target.partition("?")
-    if redirect.prefix and match and match.uri:
-        path = redirect.prefix + path[len(match.uri.value) :]  # istiod: also `//x` for a `/`
+    if redirect.prefix:  # istiod: also `//x` for a `/`
+        path = redirect.prefix + path[_measure_prefix(match) :]
     path = redirect.uri or path
     slash = "" if path.startswith("/") else "/"  # Envoy puts it before a path without one
     return f"{scheme}://{authority}{slash}{_append_query(path, query)}"
+
+
+def _measure_prefix(match: Match | None) -> int:
+    """Return the length of the prefix that a match takes: a slash for one without a path."""
+    if match and match.uri:
+        return len(match.uri.value)
+    return 0 if match and match.has_empty_prefix else 1
 
 
 def _append_query(path: str, query: str) -> str:
@@ -331,9 +338,8 @@ def _rewrite(rewrite: Rewrite, match: Match | None, call: Call) -> tuple[str, st
     elif rewrite.uri and condition is not None and condition.kind == "path_prefix":
         path = strings.replace_prefix(condition.value, rewrite.uri, path)
     elif rewrite.uri:
-        prefix = condition.value if condition is not None and condition.kind == "prefix" else "/"
         is_whole_path = condition is not None and condition.kind != "prefix"
-        path = rewrite.uri if is_whole_path else rewrite.uri + path[len(prefix) :]
+        path = rewrite.uri + ("" if is_whole_path else path[_measure_prefix(match) :])
     _, mark, query = call.request_target.partition("?")
     return f"{path}{mark}{query}", rewrite.authority or call.host_header
 

@@ -23,7 +23,7 @@ Pairs = tuple[tuple[str, str], ...]
 class Redirect:
     """The client is redirected with `code`. Empty parts stay as in the request.
 
-    `uri` is a whole path. `prefix` replaces the prefix that a path_prefix match took. `port` is
+    `uri` is a whole path. `prefix` replaces the prefix that the match took. `port` is
     the port in the URL, None for none; `use_request_port` means the port of the request.
     """
 

@@ -27,11 +27,9 @@ SUPPORT = {
             (
                 "spec.tcp",
                 "spec.tls",
-                "spec.http.directResponse.body.bytes",
                 "spec.http.fault.abort.grpcStatus",
                 "spec.http.fault.abort.http2Error",
                 "spec.http.fault.delay.exponentialDelay",
-                "spec.http.redirect.prefixRewrite",
                 "spec.http.retries.backoff",
             ),
             "",

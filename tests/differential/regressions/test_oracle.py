@@ -41,3 +41,51 @@ def test_a_redirect_to_a_path_without_a_slash_has_one() -> None:
     replies = {case.answer.proxy_reply for case in derive(ruleset(WITHOUT_SLASH)).cases}
     locations = {reply.location for reply in replies if reply}
     assert locations == {"http://other.example/new"}
+
+
+EMPTY_PREFIX = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{uri: {prefix: ""}}]
+    rewrite: {uri: /new}
+    route: [{destination: {host: reviews}}]
+"""
+
+
+def test_a_rewrite_of_an_empty_prefix_takes_no_slash_away() -> None:
+    # istiod: route.go, TranslateRouteMatch and applyHTTPRouteDestination (prefix_rewrite of "").
+    arrivals = [
+        (case.call.path, arrival.path.partition("?")[0])
+        for case in derive(ruleset(EMPTY_PREFIX)).cases
+        for arrival in case.answer.arrivals
+    ]
+    assert arrivals
+    assert all(path == f"/new{asked}" for asked, path in arrivals), arrivals
+
+
+REDIRECTED = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{uri: {prefix: /old}}]
+    redirect: {prefixRewrite: /new}
+  - redirect: {prefixRewrite: /any, authority: other.example}
+"""
+
+
+def test_a_redirect_replaces_the_prefix_of_its_match() -> None:
+    # istiod: route.go, ApplyRedirect (prefix_rewrite).
+    for case in derive(ruleset(REDIRECTED)).cases:
+        reply = case.answer.proxy_reply
+        assert reply is not None
+        if case.route_index == 0:
+            assert reply.location.partition("/new")[2] == case.call.path.removeprefix("/old")
+        else:
+            assert reply.location == f"http://other.example/any{case.call.path[1:]}"

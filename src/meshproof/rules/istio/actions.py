@@ -5,6 +5,7 @@ Source: Istio reference, VirtualService (HTTPRoute and what it holds).
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -48,6 +49,7 @@ _RETRY_CONDITIONS = (
     "unavailable",
 )
 
+_MILLISECOND = 0.001
 #: Statuses that have a name (Go, net/http).
 _KNOWN_STATUSES = (
     *(range(100, 104), range(200, 209), range(226, 227), range(300, 306), range(307, 309)),
@@ -99,7 +101,21 @@ def needs_destinations(route: Value) -> bool:
 def _read_seconds(parent: Value, key: str) -> float | None:
     """Return the duration under `key` in seconds, None without one."""
     value = parent.get(key)
-    return read_seconds(value) if value else None
+    return _read_whole_milliseconds(value) if value else None
+
+
+def _read_whole_milliseconds(value: Value) -> float:
+    """Return a duration in seconds. Raises BadRules for 0 and for parts of a millisecond.
+
+    Istio refuses them (ValidateDuration in pkg/config/validation/agent).
+    """
+    seconds = read_seconds(value)
+    if seconds < _MILLISECOND or round(seconds * 1e9) % 1_000_000:
+        raise value.at.error(
+            f"{value.path}: '{value.text()}' is not 1ms or more, in whole milliseconds; "
+            "Istio refuses it"
+        )
+    return seconds
 
 
 def _read_text(parent: Value, key: str) -> str:
@@ -113,7 +129,7 @@ def _read_redirect(route: Value) -> Redirect | None:
     if redirect is None:
         return None
     if not set(redirect.mapping()) - {"redirectCode"}:
-        raise redirect.error("at least one of authority, port, scheme, uri")
+        raise redirect.error("at least one of authority, port, prefixRewrite, scheme, uri")
     code, port, derive = (redirect.get(key) for key in ("redirectCode", "port", "derivePort"))
     if port and derive:
         raise derive.at.error(f"{redirect.path}: 'derivePort' has no place beside 'port'")
@@ -128,7 +144,25 @@ def _read_redirect(route: Value) -> Redirect | None:
         scheme=scheme.choice("http", "https") if scheme else "",
         port=port.integer(1, 65535) if port else None,
         use_request_port=derived_port == "FROM_REQUEST_PORT",
+        prefix=_read_redirect_prefix(route, redirect),
     )
+
+
+def _read_redirect_prefix(route: Value, redirect: Value) -> str:
+    """Return what replaces the prefix that a match takes, "" for nothing."""
+    prefix = redirect.get("prefixRewrite")
+    if prefix is None or not prefix.text():
+        return ""
+    if _read_text(redirect, "uri"):
+        raise prefix.at.error(f"{redirect.path}: 'prefixRewrite' has no place beside 'uri'")
+    matches = route.get("match")
+    for match in matches.items() if matches else ():
+        uri = match.get("uri")
+        if uri is not None and uri.get("prefix") is None:
+            raise uri.at.error(
+                f"{uri.path}: {redirect.path}.prefixRewrite needs a prefix; Istio refuses it"
+            )
+    return prefix.text()
 
 
 def _read_direct_response(route: Value) -> DirectResponse | None:
@@ -136,9 +170,22 @@ def _read_direct_response(route: Value) -> DirectResponse | None:
     if response is None:
         return None
     body = response.get("body")
-    return DirectResponse(
-        response.need("status").integer(200, 599), _read_text(body, "string") if body else ""
-    )
+    return DirectResponse(response.need("status").integer(200, 599), _read_body(body))
+
+
+def _read_body(body: Value | None) -> str:
+    """Return the body of a direct response; bytes must be those of a text."""
+    content = body.get("bytes") if body else None
+    if body is None or content is None:
+        return _read_text(body, "string") if body else ""
+    try:
+        return base64.b64decode(content.text(), validate=True).decode()
+    except UnicodeDecodeError:
+        raise content.at.unsupported(
+            f"{content.path}: bytes that are no text are not supported yet"
+        ) from None
+    except ValueError:
+        raise content.error("text in base64") from None
 
 
 def _read_rewrite(route: Value) -> Rewrite | None:
@@ -215,7 +262,7 @@ def check_header_changes(route: Route) -> None:
             (route.headers.response, target.headers.response),
         ):
             for name in set(route_changes.names) & set(target_changes.names):
-                raise (target.at or route.at).error(
+                raise (target.at or route.at).unsupported(
                     f"'{name}' is changed here and for the whole route at {route.at}; which change "
                     "is the last one is not specified"
                 )
@@ -264,7 +311,9 @@ def check_changed_header(name: str, at: At, changed_names: set[str], path: str) 
     if lower.startswith(":") or lower == "host":
         raise at.error(f"{path}: '{name}' is no header; rewrite.authority changes the host")
     if lower in changed_names:
-        raise at.error(f"{path}: '{name}' is changed twice; which comes first is not specified")
+        raise at.unsupported(
+            f"{path}: '{name}' is changed twice; which comes first is not specified"
+        )
     changed_names.add(lower)
 
 
@@ -277,7 +326,7 @@ def _read_fault(route: Value) -> Fault | None:
     if delay is not None:
         fault = replace(
             fault,
-            delay_seconds=read_seconds(delay.need("fixedDelay")),
+            delay_seconds=_read_whole_milliseconds(delay.need("fixedDelay")),
             delay_percent=read_percentage_field(delay, "percentage", "percent", 0.0),
         )
     if abort is not None:
