@@ -102,7 +102,8 @@ class _SetBuilder:
         self._gateways: list[str] = []
         self.gateway_ports: set[int] = set()
         self._names = iter(f"{letter}-rule" for letter in "abcdefghijklmnopqrstuvwxyz")
-        self._has_all_subsets = drawer.chance(80)
+        self._has_all_subsets = drawer.chance(70)
+        self._with_subsets: set[Service] = set()
 
     def build(self) -> list[Spec]:
         """Return all objects, in the order of their names."""
@@ -125,6 +126,7 @@ class _SetBuilder:
 
     def _make_destination_rule(self, service: Service, namespace: str) -> Spec:
         drawer = self._drawer
+        self._with_subsets.add(service)
         host = service.host
         if namespace == service.namespace and drawer.chance(30):
             host = service.name
@@ -153,7 +155,7 @@ class _SetBuilder:
         """Return a VirtualService, with the delegates that it has."""
         drawer = self._drawer
         namespace, name = drawer.pick(_NAMESPACES), next(self._names)
-        routes = _RouteBuilder(drawer, namespace, self._gateways)
+        routes = _RouteBuilder(drawer, namespace, self._gateways, self._with_subsets)
         spec: Spec = self._choose_hosts(namespace)
         delegates: list[Spec] = []
         spec["http"] = [routes.make_route() for _ in range(drawer.pick((1, 2, 2, 3, 4)))]
@@ -201,10 +203,13 @@ def _name_host(drawer: _Drawer, service: Service, namespace: str) -> str:
 class _RouteBuilder:
     """Builds the http routes of one VirtualService."""
 
-    def __init__(self, drawer: _Drawer, namespace: str, gateways: list[str]) -> None:
+    def __init__(
+        self, drawer: _Drawer, namespace: str, gateways: list[str], with_subsets: set[Service]
+    ) -> None:
         self._drawer = drawer
         self._namespace = namespace
         self._gateways = gateways
+        self._with_subsets = with_subsets
 
     def make_route(self) -> Spec:
         """Return one http route."""
@@ -300,7 +305,7 @@ class _RouteBuilder:
         drawer = self._drawer
         service = drawer.pick(SERVICES)
         destination: Spec = {"host": _name_host(drawer, service, self._namespace)}
-        if drawer.chance(60):
+        if service in self._with_subsets and drawer.chance(60):
             destination["subset"] = drawer.pick(service.versions)
         if drawer.chance(15 if service.ports == (80,) else 35):
             destination["port"] = {"number": drawer.pick(service.ports)}

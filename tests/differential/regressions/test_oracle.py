@@ -39,7 +39,7 @@ spec:
 def test_a_redirect_to_a_path_without_a_slash_has_one() -> None:
     # istiod gives Envoy the uri as it is (route.go, ApplyRedirect); Envoy puts the slash.
     replies = {case.answer.proxy_reply for case in derive(ruleset(WITHOUT_SLASH)).cases}
-    locations = {reply.location for reply in replies if reply}
+    locations = {reply.location.partition("?")[0] for reply in replies if reply}
     assert locations == {"http://other.example/new"}
 
 
@@ -85,7 +85,8 @@ def test_a_redirect_replaces_the_prefix_of_its_match() -> None:
     for case in derive(ruleset(REDIRECTED)).cases:
         reply = case.answer.proxy_reply
         assert reply is not None
+        location = reply.location.partition("?")[0]
         if case.route_index == 0:
-            assert reply.location.partition("/new")[2] == case.call.path.removeprefix("/old")
+            assert location.partition("/new")[2] == case.call.path.removeprefix("/old")
         else:
-            assert reply.location == f"http://other.example/any{case.call.path[1:]}"
+            assert location == f"http://other.example/any{case.call.path[1:]}"

@@ -1,0 +1,112 @@
+"""The parts of the comparison that need no mesh."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from meshproof.oracle.derive import Call
+from tests.differential import splits
+from tests.differential.asking import ALPHA, Answer, compute_chance, differs
+from tests.differential.comparing import write_objects
+from tests.differential.coverage import LEFT_OUT, find_reason, iter_leaves, list_fields, take_away
+from tests.differential.generator import GeneratedSet, make_object
+from tests.differential.reducing import reduce
+from tests.differential.run import find_explanation, visit_sets
+
+
+@pytest.mark.parametrize(
+    ("counts", "chance"),
+    [((3, 3, 0, 3), 0.1), ((1, 10, 9, 10), 0.001095), ((5, 10, 5, 10), 1.0), ((0, 4, 0, 4), 1.0)],
+)
+def test_the_chance_is_that_of_fishers_exact_test(
+    counts: tuple[int, int, int, int], chance: float
+) -> None:
+    assert compute_chance(*counts) == pytest.approx(chance, rel=1e-3)
+
+
+def test_a_certain_difference_is_told_from_chance_but_not_at_once() -> None:
+    first, second = Answer((("status", "200"),)), Answer((("status", "404"),))
+    assert not differs(Counter({first: 3}), Counter({second: 3}), ALPHA)
+    assert differs(Counter({first: 228}), Counter({second: 228}), ALPHA)
+    assert not differs(
+        Counter({first: 120, second: 108}), Counter({first: 108, second: 120}), ALPHA
+    )
+
+
+def list_routes(*routes: dict[str, Any]) -> dict[str, Any]:
+    """Return a virtual host."""
+    return {"routes": list(routes)}
+
+
+def split(*weights: int, match: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a route with weighted clusters a, b and so on."""
+    names = "abc"[: len(weights)]
+    clusters = [
+        {"name": name, "weight": weight} for name, weight in zip(names, weights, strict=True)
+    ]
+    action = {"weighted_clusters": {"clusters": clusters}}
+    return {"match": match or {"prefix": "/x"}, "route": action}
+
+
+def test_splits_are_compared_as_shares_up_to_the_route_that_takes_all() -> None:
+    everything = split(1, 1, match={"prefix": "/"})
+    shares = list(splits._iter_splits(list_routes(split(30, 10), everything, split(9, 1))))
+    assert shares == [(("a", 750_000), ("b", 250_000)), (("a", 500_000), ("b", 500_000))]
+
+
+def test_all_for_one_cluster_is_no_split() -> None:
+    assert not list(splits._iter_splits(list_routes(split(100, 0), split(7))))
+
+
+def test_a_set_is_reduced_to_what_shows_the_difference() -> None:
+    routes = [{"match": [{"uri": {"prefix": "/a"}}, {"port": 80}], "timeout": "2s"}, {"name": "b"}]
+    rule = make_object("VirtualService", "shop", "a-rule", {"hosts": ["cart"], "http": routes})
+    other = make_object("Gateway", "shop", "b-rule", {"servers": []})
+    call = Call("cart", path="/a", headers=(("x-a", "1"),))
+
+    def shows(generated: GeneratedSet) -> bool:
+        text = write_objects(generated.objects)
+        return "timeout: 2s" in text and generated.calls[0].path == "/a"
+
+    smaller = reduce(GeneratedSet((rule, other), (call,)), shows, 100)
+    assert [body["spec"] for body in smaller.objects] == [
+        {"hosts": ["cart"], "http": [{"timeout": "2s"}]}
+    ]
+    assert smaller.calls == (replace(call, headers=()),)
+
+
+def test_a_field_is_taken_away_with_the_mapping_that_would_be_empty() -> None:
+    match = {"uri": {"prefix": "/a"}, "headers": {"x-user": {"exact": "ann"}}}
+    routes = [{"match": [match], "redirect": {"uri": "/b"}}]
+    rule = make_object("VirtualService", "shop", "a-rule", {"hosts": ["cart"], "http": routes})
+    leaves = dict(iter_leaves([rule]))
+    path = leaves["VirtualService.http.match.headers.exact"]
+    (smaller,) = take_away([rule], path)
+    assert smaller["spec"]["http"][0]["match"] == [{"uri": {"prefix": "/a"}}]
+
+
+def test_every_field_of_http_routing_is_tried_or_left_out_with_a_reason() -> None:
+    fields = list_fields()
+    assert "VirtualService.http.match.uri.prefix" in fields
+    assert "VirtualService.http.route.headers.request.set" in fields
+    assert not [field for field in fields if find_reason(field)]
+    assert all(LEFT_OUT.values())
+
+
+def test_a_seed_gives_the_same_sets_again_and_most_fields() -> None:
+    runs: list[list[GeneratedSet]] = [[], []]
+    for sets in runs:
+        visit_sets(150, 7, lambda generated, sets=sets: sets.append(generated) or True)  # type: ignore[misc]
+    assert runs[0] == runs[1]
+    tried = {name for sets in runs[0] for name, _ in iter_leaves(list(sets.objects))}
+    missing = set(list_fields()) - tried
+    assert len(missing) < 0.05 * len(list_fields()), missing
+
+
+def test_an_unknown_kind_of_difference_has_no_explanation() -> None:
+    assert find_explanation("answer: status") is None
+    assert find_explanation("refused by local alone: no request follows from the rules: _")
