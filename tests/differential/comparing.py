@@ -45,11 +45,14 @@ class Difference:
 
 @dataclass
 class Comparison:
-    """What comparing one set gave. `unserved` is why local does not support it, by name."""
+    """What comparing one set gave.
+
+    `unserved` is why local does not support it, by name; `refused` is why both refuse it.
+    """
 
     differences: list[Difference] = field(default_factory=list)
     unserved: str = ""
-    is_refused: bool = False
+    refused: str = ""
     judged_cases: int = 0
 
 
@@ -84,8 +87,8 @@ class Comparer:
         local = loaded.refusal or self._apply(self._local, loaded.rules, text)
         istiod = self._apply(self._istiod, loaded.rules, text)
         if local or istiod:
-            comparison = Comparison(is_refused=bool(local and istiod))
-            if not comparison.is_refused:
+            comparison = Comparison(refused=normalise(local) if local and istiod else "")
+            if not comparison.refused:
                 kind = f"refused by {'local' if local else 'istiod'} alone: "
                 kind += normalise(local or istiod)
                 comparison.differences.append(Difference(kind, None, local, istiod))

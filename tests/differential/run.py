@@ -53,7 +53,7 @@ class Report:
 
     sets: int = 0
     served: int = 0
-    refused: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
     cases: int = 0
     requests: int = 0
     unserved: Counter[str] = field(default_factory=Counter)
@@ -68,10 +68,12 @@ class Report:
         """Count one set; return its differences of kinds that no earlier set has shown."""
         self.sets += 1
         self.cases += comparison.judged_cases
-        self.served += not comparison.unserved and not comparison.is_refused
-        self.refused += comparison.is_refused
-        if comparison.unserved:
-            self.unserved[comparison.unserved] += 1
+        for counts, reason in (
+            (self.refused, comparison.refused),
+            (self.unserved, comparison.unserved),
+        ):
+            counts.update([reason] if reason else [])
+        self.served += not comparison.unserved and not comparison.refused
         by_kind: dict[str, Difference] = {}
         for difference in comparison.differences:
             by_kind.setdefault(difference.kind, difference)
@@ -82,7 +84,7 @@ class Report:
     def describe(self) -> str:
         """Return the figures."""
         lines = [
-            f"{self.sets} sets: {self.served} served by both, {self.refused} refused by both, "
+            f"{self.sets} sets: {self.served} served by both, {self.refused.total()} refused by both, "
             f"{self.unserved.total()} not supported by local; {self.requests} requests, "
             f"{self.cases} cases of the oracle",
             f"differences: {len(self.unexplained)} kinds without an explanation",
@@ -90,8 +92,12 @@ class Report:
         for kind, count in self.kinds.most_common():
             why = find_explanation(kind)
             lines.append(f"  {count:4} {kind}{f' (open: {why})' if why else ''}")
-        lines.append("not supported by local:")
-        lines += [f"  {count:4} {reason}" for reason, count in self.unserved.most_common()]
+        for title, counts in (
+            ("not supported by local", self.unserved),
+            ("refused by both", self.refused),
+        ):
+            lines.append(f"{title}:")
+            lines += [f"  {count:4} {reason}" for reason, count in counts.most_common()]
         return "\n".join(lines)
 
 
