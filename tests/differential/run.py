@@ -84,8 +84,8 @@ class Report:
     def describe(self) -> str:
         """Return the figures."""
         lines = [
-            f"{self.sets} sets: {self.served} served by both, {self.refused.total()} refused by both, "
-            f"{self.unserved.total()} not supported by local; {self.requests} requests, "
+            f"{self.sets} sets: {self.served} served by both, {self.refused.total()} refused by "
+            f"both, {self.unserved.total()} not supported by local; {self.requests} requests, "
             f"{self.cases} cases of the oracle",
             f"differences: {len(self.unexplained)} kinds without an explanation",
         ]
