@@ -64,7 +64,12 @@ class Asked:
     @property
     def is_different(self) -> bool:
         """Say whether chance is ruled out as the cause of the difference."""
-        return differs(*self.answers.values(), ALPHA)
+        return self.looks_different(ALPHA)
+
+    def looks_different(self, alpha: float) -> bool:
+        """Say whether equal meshes answer so differently in less than a share `alpha`."""
+        first, second = self.answers.values()
+        return differs(first, second, alpha)
 
     def list_parts(self) -> tuple[str, ...]:
         """Return the names of the parts that differ between the most frequent answers."""
@@ -139,7 +144,7 @@ class Asker:
                 question
                 for question in open_questions
                 if len(set().union(*question.answers.values())) > 1
-                and (step != _STEPS[1] or differs(*question.answers.values(), _SUSPICION))
+                and (step != _STEPS[1] or question.looks_different(_SUSPICION))
             ]
             if step == _STEPS[1]:
                 open_questions = open_questions[:_MAX_SUSPECTS]
@@ -226,7 +231,7 @@ def _exchange(
 def _list_copies(counts: Counter[str], response: HttpResponse) -> list[str]:
     """Return the workloads that got a request, without the tries of the one that answered."""
     name = response.headers.get(MARKERS.served_by)
-    if name in counts:
+    if name is not None and name in counts:
         header = f"{MARKERS.request_header_prefix}x-envoy-attempt-count"
         counts = counts.copy()
         counts[name] -= min(int(response.headers.get(header, "1")), counts[name])

@@ -213,7 +213,9 @@ def _load(text: str) -> _Loaded:
             return _Loaded(refusal=str(error))
     wrong = [entry.because for entry in rules.excluded if entry.is_wrong]
     unserved = [entry.because for entry in rules.excluded if not entry.is_wrong]
-    return _Loaded(rules, *wrong[:1], unserved="" if wrong else normalise("".join(unserved[:1])))
+    if wrong:
+        return _Loaded(rules, refusal=wrong[0])
+    return _Loaded(rules, unserved=normalise("".join(unserved[:1])))
 
 
 def _find_effects(generated: GeneratedSet) -> tuple[bool, bool]:

@@ -37,6 +37,11 @@ _HOST_GROUPS = (
 )
 _AUTHORITIES = ("shop.example", "web.example", "a.shop.example", "other.test", "SHOP.example")
 _GATEWAY_PORTS = (80, 8080)
+#: Weights of the destinations of a route, None for one without.
+_WEIGHTS: tuple[tuple[int | None, ...], ...] = (
+    *((None,), (None,), (None,), (None,), (100,), (0,), (1,)),
+    *((50, 50), (20, 80), (0, 100), (1, 1, 2), (100, None), (150, 50), (90, 10)),
+)
 _ORIGINS = ("http://a.example", "http://b.example", "http://a.example.org")
 
 
@@ -313,14 +318,8 @@ class _RouteBuilder:
 
     def _make_forwarding(self) -> Spec:
         drawer = self._drawer
-        weights: list[int | None] = drawer.pick(
-            (
-                *([None], [None], [None], [None], [100], [0], [1]),
-                *([50, 50], [20, 80], [0, 100], [1, 1, 2], [100, None], [150, 50], [90, 10]),
-            )
-        )
         route: Spec = {"route": []}
-        for weight in weights:
+        for weight in drawer.pick(_WEIGHTS):
             destination: Spec = {"destination": self._make_destination()}
             if weight is not None:
                 destination["weight"] = weight

@@ -9,7 +9,7 @@ import pytest
 
 from meshproof.mesh.envoy import actions as envoy_actions
 from meshproof.mesh.envoy import translate
-from meshproof.rules.istio import actions, callers, delegates, virtual_service
+from meshproof.rules.istio import actions, callers, virtual_service
 from meshproof.rules.model import Match, RouteTable
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -34,7 +34,7 @@ def _find_every_subset(patch: pytest.MonkeyPatch) -> None:
 
 def _forget_the_percentage_of_a_root(patch: pytest.MonkeyPatch) -> None:
     read = actions.read_mirror_percent
-    patch.setattr(delegates.actions, "read_mirror_percent", lambda *routes: read(*routes[:1]))
+    patch.setattr(actions, "read_mirror_percent", lambda *routes: read(*routes[:1]))
 
 
 def _know_no_wildcard_hosts(patch: pytest.MonkeyPatch) -> None:
