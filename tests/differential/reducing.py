@@ -68,6 +68,8 @@ def _iter_paths(node: Any, path: Path) -> Iterator[Path]:
     items = node.items() if isinstance(node, dict) else enumerate(node)
     for key, value in items:
         own_path = (*path, key)
+        if path[-1:] == ("hosts",) and len(node) == 1:
+            continue  # nothing is without a host
         if key in ("apiVersion", "kind", "metadata", "selector", "number", "name", "protocol"):
             continue
         if key not in ("spec", "hosts", "host", "destination"):
