@@ -14,8 +14,9 @@ from typing import Protocol
 from meshproof.base.names import MESH, ROOT_NAMESPACE
 from meshproof.documents import manifest
 from meshproof.mesh.echo.listener import MarkerHeaders
-from meshproof.mesh.echo.mesh import find_source, iter_services, make_client_pod, make_pod
+from meshproof.mesh.echo.mesh import iter_services, make_client_pod, make_pod
 from meshproof.mesh.echo.mirrored_copies import MirroredCopies
+from meshproof.mesh.echo.rule_mesh import find_source
 from meshproof.mesh.echo.servers import EchoServers, wait_acknowledged
 from meshproof.mesh.echo.workloads import Workloads, collect_ports
 from meshproof.mesh.envoy import ingress, listeners, translate

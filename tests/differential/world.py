@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from meshproof.base.names import CLUSTER_DOMAIN, Labels
 from meshproof.mesh.echo.listener import EchoBehaviour
-from meshproof.mesh.echo.mesh import Source
+from meshproof.mesh.echo.rule_mesh import Source
 from meshproof.mesh.echo.workloads import EchoWorkload
 
 FRONT: Labels = (("app", "front"),)
