@@ -210,7 +210,8 @@ def test_refused_with_its_place(text: str, message: str) -> None:
 
 def test_redirect_that_is_wrong() -> None:
     assert refused("redirect: {redirectCode: 302}", "").startswith(
-        "r.yaml:8:15: spec.http[0].redirect: expected at least one of authority, port, prefixRewrite, scheme, uri"
+        "r.yaml:8:15: spec.http[0].redirect: expected at least one of authority, port, "
+        "prefixRewrite, scheme, uri"
     )
     assert refused("redirect: {uri: /, redirectCode: 300}", "") == (
         "r.yaml:8:38: spec.http[0].redirect.redirectCode: expected one of 301, 302, 303, 307, 308, "
