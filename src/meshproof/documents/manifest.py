@@ -147,6 +147,6 @@ def _split_list(root: Value) -> Iterator[Document]:
     items, kind = root.get("items"), root.get("kind")
     if items is not None and kind is not None and kind.content == "List":
         for item in items.items():
-            yield Document(Value(item.at, "", item.mapping(), item.keys))
+            yield Document(Value(*item.at, "", item.mapping(), item.keys))
         return
     yield Document(root)

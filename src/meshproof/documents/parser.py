@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from meshproof.base.errors import BadRules
-from meshproof.documents.value import At, Scalar, Value, describe_path
+from meshproof.documents.value import NO_KEYS, At, KeyPlaces, Scalar, Value, describe_path
 
 #: A Kubernetes object nests some 30 levels at most (a CRD's schema).
 _MAX_DEPTH = 100
@@ -24,8 +24,10 @@ _SCALAR_TAGS = tuple(_TAG_PREFIX + name for name in ("bool", "int", "float", "nu
 _NO_TAGS = (None, "!")
 #: First characters of plain scalars that may be more than text.
 _NON_TEXT_STARTS = frozenset(yaml.SafeLoader.yaml_implicit_resolvers)
-#: Makes an At in half the time of At(...).
-_new_tuple = tuple.__new__
+#: Rules repeat keys, paths and names a thousand times: each text is kept once.
+_intern = sys.intern
+#: The positions of more keys are looked up in a dict.
+_FEW_KEYS = 30
 _START_EVENTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _END_EVENTS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
@@ -79,7 +81,8 @@ def _too_deep_error(at: At) -> BadRules:
 class _OpenCollection:
     """A mapping (`pairs`) or a list (`items`) that is still open.
 
-    `key` is the key that waits for its value. `count_before` is the number of values at the start.
+    `key` is the key that waits for its value. `key_places` has each key with its line and column,
+    one after the other. `count_before` is the number of values at the start.
     `has_merge_key` is true for a mapping with a merge key.
     """
 
@@ -88,6 +91,7 @@ class _OpenCollection:
     items: list[Value]
     anchor: str | None
     count_before: int
+    key_places: list[Any]
     key: str | None = None
     has_merge_key: bool = False
 
@@ -102,7 +106,9 @@ class _EventReader:
     def __init__(self, file: str) -> None:
         self._file = file
         #: Open collections, the innermost last. The outermost is the file, a list of documents.
-        self._open_collections = [_OpenCollection(Value(At(file, 1), "", None), None, [], None, 0)]
+        self._open_collections = [
+            _OpenCollection(Value(file, 1, 1, "", "", None), None, [], None, 0, [])
+        ]
         self._value_count = 0
         self._aliased_count = 0
         self._values: dict[str, Value] = {}
@@ -111,6 +117,7 @@ class _EventReader:
         #: The content of plain scalars without a tag, by their text.
         self._plain_scalars: dict[str, Scalar] = {}
         self._loader: Any = yaml.SafeLoader("")
+        self._line = 1  # the number of the last line, one object for all values in it
 
     def check_remaining(self, events: Iterator[Any]) -> None:
         """Read to the end. Raises for text that is not YAML, or nests too deeply."""
@@ -154,38 +161,46 @@ class _EventReader:
         """Return the path of the next value."""
         above, key = top.value.path, top.key
         if key is not None:
-            return f"{above}.{key}" if above else key
-        return f"{above}[{len(top.items)}]" if len(self._open_collections) > 1 else ""
+            return _intern(f"{above}.{key}") if above else key
+        return _intern(f"{above}[{len(top.items)}]") if len(self._open_collections) > 1 else ""
+
+    def _count_line(self, mark: Any) -> int:
+        """Return the number of the line of an event's mark."""
+        line: int = mark.line + 1
+        if line != self._line:
+            self._line = line
+        return self._line
 
     def _read_scalar(self, event: Any, top: _OpenCollection) -> Value | None:
         """Return the value of a scalar. A key is stored and gives None."""
         mark, text = event.start_mark, event.value
-        at = _new_tuple(At, (self._file, mark.line + 1, mark.column + 1, ""))
         if event.anchor is not None:
             self._check_anchor(event)
             self._scalars[event.anchor] = event
         if top.key is None and top.pairs is not None:
-            self._add_key(top, event, at)
+            self._add_key(top, event)
             return None
         path = self._next_path(top)
         if event.implicit[0] and text in self._plain_scalars:
-            value = Value(at, path, self._plain_scalars[text], {})
+            content = self._plain_scalars[text]
         else:
-            value = Value(at, path, self._parse_content(event, at, path), {})
+            content = self._parse_content(event, path)
+        value = Value(
+            self._file, self._count_line(mark), mark.column + 1, "", path, content, NO_KEYS
+        )
         self._value_count += 1
         if event.anchor is not None:
             self._values[event.anchor], self._sizes[event.anchor] = value, 1
         return value
 
-    def _add_key(self, top: _OpenCollection, event: Any, at: At) -> None:
+    def _add_key(self, top: _OpenCollection, event: Any) -> None:
         """Add a key to a mapping. Raises BadRules for a repeated key."""
-        key: str = event.value
-        keys = top.value.keys
-        if key in keys:
-            first = keys[key].line
+        key, mark = _intern(event.value), event.start_mark
+        if top.pairs is not None and key in top.pairs:
+            first = top.key_places[top.key_places.index(key) + 1]
             message = f"{top.value.described_path}: '{key}' stands twice, first in line {first}"
-            raise at.error(message)
-        keys[key] = at
+            raise _locate_mark(self._file, mark).error(message)
+        top.key_places += (key, self._count_line(mark), mark.column + 1)
         top.key = key
         if key == "<<":
             top.has_merge_key = self._find_tag(event) == _MERGE_TAG
@@ -193,18 +208,20 @@ class _EventReader:
     def _open_collection(self, event: Any, top: _OpenCollection) -> _OpenCollection:
         """Open a mapping or a list."""
         mark, open_collections = event.start_mark, self._open_collections
-        at = _new_tuple(At, (self._file, mark.line + 1, mark.column + 1, ""))
         if len(open_collections) > _MAX_DEPTH:
-            raise _too_deep_error(at)
+            raise _too_deep_error(_locate_mark(self._file, mark))
         if top.key is None and top.pairs is not None:
-            raise at.error(f"{top.value.described_path}: a key must be text")
+            message = f"{top.value.described_path}: a key must be text"
+            raise _locate_mark(self._file, mark).error(message)
         items: list[Value] = []
         pairs: dict[str, Value] | None = {} if type(event) is yaml.MappingStartEvent else None
-        value = Value(at, self._next_path(top), items if pairs is None else pairs, {})
+        content: Any = items if pairs is None else pairs
+        path, line = self._next_path(top), self._count_line(mark)
+        value = Value(self._file, line, mark.column + 1, "", path, content, NO_KEYS)
         if event.anchor is not None:
             self._check_anchor(event)
             self._values[event.anchor] = value
-        collection = _OpenCollection(value, pairs, items, event.anchor, self._value_count)
+        collection = _OpenCollection(value, pairs, items, event.anchor, self._value_count, [])
         open_collections.append(collection)
         self._value_count += 1
         return collection
@@ -212,11 +229,23 @@ class _EventReader:
     def _close_collection(self) -> Value:
         """Close a mapping or a list, and return it."""
         collection = self._open_collections.pop()
+        if collection.key_places:
+            collection.value.keys = self._keep_keys(collection.key_places)
         if collection.has_merge_key and collection.pairs is not None:
-            _apply_merge_key(collection.pairs["<<"], collection.pairs, collection.value.keys)
+            keys = dict(collection.value.keys)
+            _apply_merge_key(collection.pairs["<<"], collection.pairs, keys)
+            collection.value.keys = keys
         if collection.anchor is not None:
             self._sizes[collection.anchor] = self._value_count - collection.count_before
         return collection.value
+
+    def _keep_keys(self, key_places: list[Any]) -> Mapping[str, At]:
+        """Return the position of each key."""
+        if len(key_places) <= 3 * _FEW_KEYS:
+            return KeyPlaces((self._file, *key_places))
+        parts = iter(key_places)
+        triples = zip(parts, parts, parts, strict=True)
+        return {key: At(self._file, line, column) for key, line, column in triples}
 
     def _check_anchor(self, event: Any) -> None:
         """Raise ComposerError for an anchor that the document has already."""
@@ -238,7 +267,7 @@ class _EventReader:
         if name not in self._scalars:
             raise self._values[name].at.error(f"{top.value.described_path}: a key must be text")
         scalar = self._scalars[name]
-        self._add_key(top, scalar, _locate_mark(self._file, scalar.start_mark))
+        self._add_key(top, scalar)
         return None
 
     def _resolve_alias(self, name: str, path: str) -> Value:
@@ -249,7 +278,7 @@ class _EventReader:
         if name not in self._values:  # the anchor is that of a key
             scalar = self._scalars[name]
             at = _locate_mark(self._file, scalar.start_mark)
-            self._values[name] = Value(at, path, self._parse_content(scalar, at, path), {})
+            self._values[name] = Value(*at, path, self._parse_content(scalar, path))
             self._sizes[name] = 1
         value = self._values[name]
         if name not in self._sizes:
@@ -267,11 +296,11 @@ class _EventReader:
             return str(event.tag)
         return str(self._loader.resolve(yaml.ScalarNode, event.value, event.implicit))
 
-    def _parse_content(self, event: Any, at: At, path: str) -> Scalar:
+    def _parse_content(self, event: Any, path: str) -> Scalar:
         """Return the content of a scalar. Raises BadRules for an unsupported tag."""
         text: str = event.value
         if event.tag is None and text[:1] not in _NON_TEXT_STARTS:
-            return text
+            return _intern(text)
         tag = self._find_tag(event)
         if tag in _TEXT_TAGS or (
             tag in _SCALAR_TAGS and ":" in text
@@ -279,17 +308,18 @@ class _EventReader:
             content: Scalar = text
         elif tag not in _SCALAR_TAGS:
             tag_name = tag.replace(_TAG_PREFIX, "!!")
+            at = _locate_mark(self._file, event.start_mark)
             raise at.error(f"{describe_path(path)}: the tag {tag_name} is not supported")
         else:
             try:
                 content = self._loader.construct_object(yaml.ScalarNode(tag, text))
             except (yaml.YAMLError, ValueError, LookupError):
                 tag_name = tag.replace(_TAG_PREFIX, "!!")
-                raise at.error(
+                raise _locate_mark(self._file, event.start_mark).error(
                     f"{describe_path(path)}: {text[:40]!r} is not readable as {tag_name}"
                 ) from None
         if isinstance(content, (int, float)) and not abs(content) <= sys.float_info.max:
-            raise at.error(
+            raise _locate_mark(self._file, event.start_mark).error(
                 f"{describe_path(path)}: {text[:40]!r} is no number that Kubernetes takes"
             )
         if event.implicit[0]:

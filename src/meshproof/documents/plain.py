@@ -21,10 +21,10 @@ def _make_value(content: Any, path: str, at: At) -> Value:
     if isinstance(content, Mapping):
         prefix = f"{path}." if path else ""
         values = {key: _make_value(child, f"{prefix}{key}", at) for key, child in content.items()}
-        return Value(at, path, values, dict.fromkeys(values, at))
+        return Value(*at, path, values, dict.fromkeys(values, at))
     if isinstance(content, list | tuple):
         children = [
             _make_value(child, f"{path}[{index}]", at) for index, child in enumerate(content)
         ]
-        return Value(at, path, children)
-    return Value(at, path, content)
+        return Value(*at, path, children)
+    return Value(*at, path, content)

@@ -318,7 +318,7 @@ def _add_document(
             sources.templates.append(_build_template(at, document_text))
             return
         if not must_hold_object and _is_of_another_program(message, document_text):
-            sources.documents.append(Document(Value(at, "", {})))  # reported as not checked
+            sources.documents.append(Document(Value(*at, "", {})))  # reported as not checked
             return
         lines = _LINE_BREAK.split(document_text)
         broken_line = lines[line - 1] if line <= len(lines) else ""
@@ -372,7 +372,7 @@ def _shift_lines(document: Document, offset: int) -> Document:
             elif isinstance(content, list):
                 content = [shift_value(child) for child in content]
             keys = {key: shift_at(at) for key, at in value.keys.items()}
-            shifted_values[id(value)] = Value(shift_at(value.at), value.path, content, keys)
+            shifted_values[id(value)] = Value(*shift_at(value.at), value.path, content, keys)
         return shifted_values[id(value)]
 
     def shift_at(at: At) -> At:

@@ -129,7 +129,7 @@ def _move(rendered: Value, source: Value | None, at: At, origin: str) -> Value:
         key: (source.keys.get(key, place) if source else place)._replace(origin=origin)
         for key in rendered.keys
     }
-    return Value(place, rendered.path, content, keys)
+    return Value(*place, rendered.path, content, keys)
 
 
 def _remove_origin(root: Value) -> Value:

@@ -46,7 +46,7 @@ class Identity:
         """Set `text` under `key`, at the place of the old value."""
         content = dict(self.root.mapping())
         old_value = content.get(key)
-        content[key] = Value(old_value.at if old_value is not None else self.root.at, key, text)
+        content[key] = Value(*(old_value or self.root).at, key, text)
         self.root = replace(self.root, content=content)
 
     def get_text(self, key: str) -> str:
@@ -125,7 +125,7 @@ def _repair_istio_0_1(identity: Identity) -> None:
     }
     if metadata_values and "metadata" not in remaining:
         metadata_keys = {key: keys[key] for key in metadata_values}
-        remaining["metadata"] = Value(type_at, "metadata", metadata_values, metadata_keys)
+        remaining["metadata"] = Value(*type_at, "metadata", metadata_values, metadata_keys)
     identity.root = replace(identity.root, content=remaining)
     identity.set_text("apiVersion", f"{_LEGACY_GROUP}/v1alpha2")
     identity.set_text("kind", kind)

@@ -88,7 +88,7 @@ def _unwrap_mapping(value: Value, shape: Shape) -> Value:
     if isinstance(value.content, list) and _is_one_mapping(value.content):
         return value.content[0]
     if isinstance(value.content, str) and "exact" in shape.keys:
-        exact_value = Value(value.at, f"{value.path}.exact", value.content)
+        exact_value = Value(*value.at, f"{value.path}.exact", value.content)
         return replace(value, content={"exact": exact_value})
     return value
 

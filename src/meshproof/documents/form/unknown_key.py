@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +23,7 @@ class RepairedMapping:
     path: str
     shape: Shape
     content: dict[str, Value]
-    keys: dict[str, At]
+    keys: Mapping[str, At]
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class _Walk:
             self.defects.append(
                 Defect(DefectKind.OLD_SPELLING, value.at, value.path, text, "", repair)
             )
-        inner_value = Value(value.at, f"{value.path}.{key}", text)
+        inner_value = Value(*value.at, f"{value.path}.{key}", text)
         return self.check_mapping(replace(value, content={key: inner_value}, keys={}), shape, above)
 
     def check_mapping(self, value: Value, shape: Shape, above: RepairedMapping | None) -> Value:
@@ -230,7 +230,7 @@ def _put_deeper(level: RepairedMapping, names: tuple[str, ...], value: Value, at
         below = RepairedMapping("", level.shape, dict(first_content), keys)
         _put_one_level(below, tuple(other_names), value, at)
         path = first_value.path if first_value is not None else f"{level.path}.{first}"
-        level.content[first] = Value(value.at, path, below.content, below.keys)
+        level.content[first] = Value(*value.at, path, below.content, below.keys)
         level.keys = {first: at, **level.keys}
 
 
