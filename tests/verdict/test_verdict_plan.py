@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from meshproof.verdict import Settings, judge, plan
+from meshproof.verdict import Settings, judge, plan, recursion
+from meshproof.verdict.planning import EXACT
 
 # w, tolerance: truth, +d/2, +d, +2d, never, n_max, P(FAIL) at truth, P(PASS) at +d (table 2.1)
 TABLE = [
@@ -126,3 +127,22 @@ def test_the_plan_agrees_with_the_judge(draws):
         for seed in range(200)
     ]
     assert sum(runs) / len(runs) == pytest.approx(found.mean, rel=0.12)
+
+
+def test_a_very_long_check_is_estimated_by_rarer_looks(monkeypatch) -> None:
+    exact = plan({"v1": 50, "v2": 50}, Settings(tolerance=0.05))
+    monkeypatch.setattr(recursion, "_MOST_LOOKS", 500)
+    estimate = plan({"v1": 50, "v2": 50}, Settings(tolerance=0.05))
+    assert (exact.basis, estimate.basis) == (EXACT, "estimates, as if it looked each 30 answers")
+    for sure, close in zip(exact.scenarios, estimate.scenarios, strict=True):
+        assert close.mean == pytest.approx(sure.mean, rel=0.02, abs=40)
+        assert close.passes == pytest.approx(sure.passes, rel=0.02, abs=1e-4)
+        assert close.fails == pytest.approx(sure.fails, rel=0.02, abs=1e-4)
+
+
+def test_a_plan_of_a_million_answers_takes_seconds() -> None:
+    """Exact looks would take minutes for half a point, and days for the least tolerance."""
+    found = plan({"v1": 50, "v2": 50}, Settings(tolerance=0.005))
+    assert found.n_max == 686_279
+    truth, *_ = found.scenarios
+    assert (round(truth.passes, 4), 150_000 < truth.mean < 250_000) == (1.0, True)

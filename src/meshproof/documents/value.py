@@ -65,7 +65,7 @@ class At(NamedTuple):
 NO_KEYS: Mapping[str, At] = {}
 
 
-class KeyPlaces(Mapping[str, At], tuple[Any, ...]):  # type: ignore[misc]  # their iterators differ
+class KeyPlaces(Mapping[str, At], tuple[Any, ...]):
     """The positions of a mapping's keys: like a dict of At, in a fourth of its memory.
 
     The tuple has the file, then three items for each key: the key, its line and its column. A

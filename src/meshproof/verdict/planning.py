@@ -11,7 +11,7 @@ from meshproof.verdict.limits import describe_limits
 from meshproof.verdict.nmax import count_clean_answers
 from meshproof.verdict.phrases import describe_promise, format_percent
 from meshproof.verdict.presence import Presence
-from meshproof.verdict.recursion import Course, compute_courses
+from meshproof.verdict.recursion import Course, compute_courses, count_answers_per_look
 from meshproof.verdict.settings import EPS, Settings, read_names, read_shares
 from meshproof.verdict.strikeoff import StrikeOff
 
@@ -93,8 +93,12 @@ def plan(expect: Declared, settings: Settings | None = None) -> Plan:
     if max(shares.values()) >= 1:
         basis, scenarios = EXACT, _build_single_version_scenarios(shares, settings, limit)
     else:
-        exact = sum(share > 0 for share in shares.values()) == 2
-        basis = EXACT if exact else ESTIMATE
+        is_exact = sum(share > 0 for share in shares.values()) == 2
+        basis = EXACT if is_exact else ESTIMATE
+        if (rarely := count_answers_per_look(settings.look_every, limit)) > settings.look_every:
+            basis = (
+                f"{'estimates' if is_exact else ESTIMATE}, as if it looked each {rarely} answers"
+            )
         scenarios = _build_scenarios(shares, settings, limit)
     return Plan("weights", shares, settings, test.n_max, limit, basis, tuple(scenarios))
 

@@ -2,7 +2,8 @@
 
 The count of the first version is a random walk; its distribution is carried forward from
 look to look, split by which wrong splits are already struck, and emptied where the test
-stops. No simulation, no normal approximation; rounding stays below 1e-12.
+stops. No simulation, no normal approximation; rounding stays below 1e-12. A very long check is
+taken to look more rarely than it does: see `count_answers_per_look`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 _NEGLIGIBLE = 1e-22  # counts less likely than this are dropped
+#: A check with more looks than this is taken to look so often only: exact looks would take minutes.
+_MOST_LOOKS = 5000
+_FEW_LOOKS = 300
+#: The last look of such a check is taken at so many counts, each for its neighbours.
+_FEW_COUNTS = 200
+#: What a Fourier transform leaves where nothing is.
+_NOISE = 1e-13
 _UPPER, _LOWER = 1, 2  # bits of a layer: the wrong split above, below is struck
 
 
@@ -48,6 +56,13 @@ def compute_courses(test: StrikeOff, shares: Sequence[float], limit: int) -> lis
     return _RandomWalk(test, shares, limit).run()
 
 
+def count_answers_per_look(look_every: int, limit: int) -> int:
+    """Return after how many answers each look falls here: `look_every`, or a multiple of it."""
+    if limit <= _MOST_LOOKS * look_every:
+        return look_every
+    return look_every * math.ceil(limit / _FEW_LOOKS / look_every)
+
+
 class _RandomWalk:
     """The distribution of the first version's count, carried from look to look."""
 
@@ -56,6 +71,10 @@ class _RandomWalk:
 
         self.np: Any = np
         self.test, self.shares, self.limit = test, shares, limit
+        self.every = count_answers_per_look(test.settings.look_every, limit)
+        self.is_exact = self.every == test.settings.look_every
+        self.negligible = _NEGLIGIBLE if self.is_exact else _NOISE
+        self.chances: dict[tuple[int, int], Floats] = {}  # (step, index of a true share)
         self.first, self.second = (v for v, share in test.shares.items() if share > 0)
         self.mass = np.zeros((4, len(shares), 1))  # layer, true share, count - low
         self.mass[0] = 1.0
@@ -69,9 +88,11 @@ class _RandomWalk:
         """Carry the distribution to the limit; return the course for each true share."""
         n = 0
         while n < self.limit and self.mass.sum() > 1e-13:
-            every = self.test.settings.look_every
-            step = min(every - n % every, self.limit - n)
-            self._add_answers(step)
+            step = min(self.every - n % self.every, self.limit - n)
+            if self.is_exact:
+                self._add_answers(step)
+            else:
+                self._add_many_answers(step)
             n += step
             self._evaluate(n)
             if n == self.limit:
@@ -99,6 +120,27 @@ class _RandomWalk:
             chance = self.np.array([math.exp(log_pmf(j, step, share)) for share in self.shares])
             grown[:, :, j : j + width] += self.mass * chance[None, :, None]
         self.mass = grown
+
+    def _add_many_answers(self, step: int) -> None:
+        """Do the same by a Fourier transform, which leaves some noise."""
+        from scipy import fft
+
+        width = self.mass.shape[2] + step
+        size = fft.next_fast_len(width, real=True)
+        grown = self.np.zeros((4, len(self.shares), width))
+        for layer, j in zip(*self.np.nonzero(self.mass.any(axis=2)), strict=True):
+            product = fft.rfft(self.mass[layer, j], size) * self._transform_step(step, j, size)
+            grown[layer, j] = fft.irfft(product, size)[:width]
+        self.mass = self.np.where(grown > _NOISE, grown, 0.0)
+
+    def _transform_step(self, step: int, j: int, size: int) -> Any:
+        """Return the transform of how many of `step` answers the first version gives."""
+        from scipy import fft, stats
+
+        if (step, j) not in self.chances:
+            counts = self.np.arange(step + 1)
+            self.chances[step, j] = stats.binom.pmf(counts, step, self.shares[j])
+        return fft.rfft(self.chances[step, j], size)
 
     def _evaluate(self, n: int) -> None:
         """Stop and strike as the test does after n answers."""
@@ -149,18 +191,18 @@ class _RandomWalk:
 
     def _decide_open(self, n: int) -> None:
         """Decide what is open at the limit, by the exact last look if it is n_max."""
-        has_mass = self.mass.max(axis=(0, 1)) > _NEGLIGIBLE
-        for column in self.np.flatnonzero(has_mass) if n == self.test.n_max else ():
-            count = self.low + int(column)
+        has_mass = self.mass.max(axis=(0, 1)) > self.negligible
+        columns = self.np.flatnonzero(has_mass) if n == self.test.n_max else ()
+        parts = len(columns) if self.is_exact else min(_FEW_COUNTS, len(columns))
+        for block in self.np.array_split(columns, parts) if parts else ():
+            count = self.low + int(block[len(block) // 2])
             counts = dict.fromkeys(self.test.shares, 0)
             counts |= {self.first: count, self.second: n - count}
-            at_column = self.np.arange(self.mass.shape[2]) == column
+            in_block = self.np.isin(self.np.arange(self.mass.shape[2]), block)
             for layer in range(4):
                 outcome = self.test.last_look(counts, n, self._list_open_splits(layer))
                 if outcome is not Outcome.INCONCLUSIVE:
-                    self._move_to_ends(
-                        at_column, n, fails=outcome is Outcome.FAILED, layers=[layer]
-                    )
+                    self._move_to_ends(in_block, n, fails=outcome is Outcome.FAILED, layers=[layer])
         self.mean += n * self.mass.sum(axis=(0, 2))
         self.mass[:] = 0.0
 
@@ -171,7 +213,7 @@ class _RandomWalk:
 
     def _drop_unlikely(self) -> None:
         """Drop counts at both ends that are too unlikely to matter."""
-        columns = self.np.flatnonzero(self.mass.max(axis=(0, 1)) > _NEGLIGIBLE)
+        columns = self.np.flatnonzero(self.mass.max(axis=(0, 1)) > self.negligible)
         if len(columns):
             self.mass = self.mass[:, :, columns[0] : columns[-1] + 1]
             self.low += int(columns[0])

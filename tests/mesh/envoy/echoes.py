@@ -123,12 +123,8 @@ class Echoes:
 
     def admin(self, pod: str, path: str) -> str:
         """Return what a pod's Envoy says of itself."""
-        connection = http.client.HTTPConnection(
-            *self.mesh.list_admin_addresses()[pod], timeout=timeouts.ADMIN
-        )
-        with contextlib.closing(connection):
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
+        (envoy,) = (envoy for envoy in self.mesh._list_proxies() if envoy.name == pod)
+        return envoy.read_admin(path)
 
     def listener(self, pod: str, name: str) -> Address:
         """Return where a listener of a pod's sidecar is: `inbound` or `outbound`."""

@@ -45,7 +45,7 @@ def test_it_names_version_and_proxies_and_sends_nothing(echoes: Echoes) -> None:
         pass
     assert len({before.version, first.version, second.version}) == 3
     assert later.version == first.version
-    assert first.proxies == len(mesh.list_admin_addresses()) == 4
+    assert first.proxies == len(mesh.list_stats_ports()) == 4
     assert 0 < first.seconds < 15
     assert (first.requests, requests(echoes)) == (0, sent)
     with echoes.client("client-v1-0") as client:

@@ -33,8 +33,8 @@ UNCOUNTED = sys.maxsize
 class MeshView(Protocol):
     """The part of a local mesh that its addons need."""
 
-    def list_admin_addresses(self) -> dict[str, tuple[str, int]]:
-        """Return pod name -> admin address of every proxy."""
+    def list_stats_ports(self) -> dict[str, int]:
+        """Return pod name -> port on loopback of the statistics of every proxy."""
 
     def count_ingress_requests(self) -> int:
         """Return how many requests the ingress has sent to the productpage so far."""

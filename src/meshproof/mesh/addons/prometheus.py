@@ -45,7 +45,7 @@ def find_command(path: str | None) -> list[str] | None:
 
 
 class Addon:
-    """A Prometheus of this run; its targets are the proxies' admin addresses."""
+    """A Prometheus of this run; its targets are the proxies' statistics."""
 
     evidence_timeout = timeouts.TELEMETRY
 
@@ -87,8 +87,8 @@ class Addon:
     def update_targets(self) -> None:
         """Make the running proxies the targets (Prometheus reads them within 5 s)."""
         targets = [
-            {"targets": [f"{host}:{port}"], "labels": {"pod": pod}}
-            for pod, (host, port) in self._mesh.list_admin_addresses().items()
+            {"targets": [f"127.0.0.1:{port}"], "labels": {"pod": pod}}
+            for pod, port in self._mesh.list_stats_ports().items()
         ]
         write_atomically(self._targets, json.dumps(targets))
 
@@ -98,7 +98,7 @@ class Addon:
 
     def read_evidence(self, tag: str) -> AddonEvidence:
         """Return the count of requests to the productpage; 0 unless every proxy is scraped."""
-        proxies = len(self._mesh.list_admin_addresses())
+        proxies = len(self._mesh.list_stats_ports())
         up = query_number(self.url, 'sum(up{job="envoy"})')
         count = query_number(self.url, QUERY)
         description = (

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from meshproof.base.files import name_file
 
 TRUST_DOMAIN = "cluster.local"
-_LIFETIME = datetime.timedelta(days=1)
+#: A mesh that is kept (`mesh up`) runs until this machine ends; its CA is nowhere else trusted.
+_LIFETIME = datetime.timedelta(days=3650)
 _SKEW = datetime.timedelta(minutes=5)
 
 

@@ -26,6 +26,7 @@ from meshproof.base.errors import NotReady, ProcessEnded, ProxyCrashed
 from meshproof.base.files import name_file
 from meshproof.base.signals import uninterrupted
 from meshproof.base.waiting import wait_for
+from meshproof.mesh.envoy import admin
 from meshproof.mesh.process import limits
 from meshproof.mesh.process.processes import Process, Workspace, write_atomically
 
@@ -89,7 +90,8 @@ class Envoy:
         self._resources: dict[str, dict[str, list[Resource]]] = {}
         self._rejection_counts: Mapping[str, int] = {}
         self._log_read_bytes = 0
-        self._admin_address: tuple[str, int] | None = None
+        self._socket = workspace.path / admin.name_socket(name)
+        self._has_started = False
         self._process: Process | None = None
 
     def config_path(self, kind: str) -> Path:
@@ -150,7 +152,7 @@ class Envoy:
         self._process = self._workspace.start(
             f"{self.name}.envoy",
             [
-                self._binary,
+                self._binary.absolute(),
                 "--config-path",
                 bootstrap,
                 "--admin-address-path",
@@ -165,6 +167,7 @@ class Envoy:
                 "--file-flush-interval-msec",
                 "200",
             ],
+            runs_in=self._socket.parent,
         )
 
     def _make_bootstrap(self) -> Resource:
@@ -175,7 +178,8 @@ class Envoy:
 
         return {
             "node": {"id": self.name, "cluster": self.name},
-            "admin": {"address": make_socket_address("127.0.0.1", 0)},
+            "admin": admin.make_admin(self._socket.name),
+            "static_resources": admin.make_stats_resources(self._socket.name),
             "dynamic_resources": {"lds_config": source("lds"), "cds_config": source("cds")},
         }
 
@@ -194,28 +198,20 @@ class Envoy:
         try:
             self.process.require_alive()
         except ProcessEnded as ended:
-            if self._admin_address is not None and self.process.has_crashed:
+            if self._has_started and self.process.has_crashed:
                 raise ProxyCrashed(f"the proxy crashed on these rules: {ended}") from None
             raise
 
-    @property
-    def admin(self) -> tuple[str, int]:
-        """Host and port of the admin interface. Raises NotReady before `wait_started`."""
-        if self._admin_address is None:
-            raise NotReady(f"{self.name}: its Envoy has not told its admin address")
-        return self._admin_address
-
     def wait_started(self) -> None:
-        """Wait until the admin address is known. Raises NotReady with the last log lines."""
+        """Wait until the admin interface is there. Raises NotReady with the last log lines."""
 
-        def look() -> tuple[str, int] | None:
+        def look() -> bool | None:
             self.process.require_alive()
-            with contextlib.suppress(OSError, ValueError):
-                host, _, port = (self.folder / "admin").read_text().rpartition(":")
-                return host, int(port)
+            with contextlib.suppress(OSError):
+                return bool((self.folder / "admin").read_text()) or None
             return None
 
-        self._admin_address = wait_for(
+        self._has_started = wait_for(
             look,
             timeouts.ENVOY_START,
             lambda: (
@@ -229,16 +225,12 @@ class Envoy:
 
         Raises NotReady if it fails, ProxyCrashed as `require_alive` does.
         """
-        connection = http.client.HTTPConnection(*self.admin, timeout=timeouts.ADMIN)
         try:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
+            return admin.ask(self._socket, path)
         except (OSError, http.client.HTTPException) as error:
             self.process.does_end_within(timeouts.PROCESS_DIES)
             self.require_alive()
             raise NotReady(f"{self.name}: its admin interface does not answer: {error}") from None
-        finally:
-            connection.close()
 
     def read_state(self) -> ConfigState:
         """Read the state of the config from Envoy's statistics."""

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from meshproof.base.names import CLUSTER_DOMAIN, Labels
+from meshproof.mesh.envoy import admin
 from meshproof.mesh.envoy.envoy import ConfigState, Envoy, Resource, make_socket_address
 from meshproof.mesh.process.ports import HOST
 from meshproof.mesh.process.processes import Workspace
@@ -89,7 +90,7 @@ class IstioProxy(Envoy):
                 "cluster": self.proxy_id,
                 "metadata": self._make_metadata(),
             },
-            "admin": {"address": make_socket_address(HOST, 0)},
+            "admin": admin.make_admin(self._socket.name),
             "layered_runtime": {"layers": [{"name": "istio", "static_layer": _RUNTIME}]},
             "dynamic_resources": {
                 "ads_config": {

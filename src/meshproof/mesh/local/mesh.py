@@ -21,6 +21,7 @@ from meshproof.documents.manifest import Document
 from meshproof.mesh.addons import Addons
 from meshproof.mesh.app_mesh import AppMesh
 from meshproof.mesh.envoy import hops, ingress, listeners, topology, translate
+from meshproof.mesh.envoy.admin import STATS_LISTENER
 from meshproof.mesh.envoy.app import App
 from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.envoy.envoy import Envoy, Resource, find_binary
@@ -70,9 +71,12 @@ class LocalMesh(AppMesh):
             sidecar.collector = self._collector
         self._serve(self._ingress_rules + self._current_rules)
 
-    def list_admin_addresses(self) -> dict[str, tuple[str, int]]:
-        """Return pod name -> admin address of its Envoy."""
-        return {envoy.name: envoy.admin for envoy in self._list_proxies()}
+    def list_stats_ports(self) -> dict[str, int]:
+        """Return pod name -> port on loopback where its Envoy tells Prometheus its statistics."""
+        return {
+            envoy.name: envoy.read_listener_ports()[STATS_LISTENER]
+            for envoy in self._list_proxies()
+        }
 
     def count_ingress_requests(self) -> int:
         """Return how many requests the ingress's Envoy has sent to the productpage."""

@@ -177,13 +177,20 @@ class Workspace:
         return {process.name: process.pid for process in self._processes}
 
     def start(
-        self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        runs_in: Path | None = None,
     ) -> Process:
-        """Start a process with its output in the log `name`. Raises NotReady if it cannot run."""
+        """Start a process with its output in the log `name`; in the folder `runs_in`, if given.
+
+        Raises NotReady if it cannot run.
+        """
         with uninterrupted(), self._start_lock:
             if self._closed:
                 raise NotReady(f"{name}: not started, the run is over")
-            process = Process(name, command, self.path, env or {})
+            process = Process(name, command, self.path, env or {}, runs_in)
             self._processes.append(process)
         return process
 
@@ -229,7 +236,12 @@ class Process:
     """A child process with a log file; in its own session, so Ctrl-C reaches only us."""
 
     def __init__(
-        self, name: str, command: Sequence[str | Path], folder: Path, env: Mapping[str, str]
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        folder: Path,
+        env: Mapping[str, str],
+        runs_in: Path | None = None,
     ) -> None:
         self.name = name
         self.log = folder / f"{files.name_file(name)}.log"
@@ -241,6 +253,7 @@ class Process:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **env, RUN_VARIABLE: str(folder)},
+                    cwd=runs_in,
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:  # ValueError: a NUL or a `=` where none may be
