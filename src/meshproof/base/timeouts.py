@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: An Envoy answers on its admin address after its start.
-ENVOY_START = 20.0
+ENVOY_START = 40.0
 #: An app prints the port that it listens on, then answers its readiness probe.
 APP_START = 20.0
 #: Every Envoy has acknowledged a new config version.
@@ -12,6 +12,9 @@ CONFIG_SERVED = 15.0
 REQUEST = 10.0
 #: One request to an admin address or an addon's API.
 ADMIN = 5.0
+#: The same to an Envoy of this machine: it answers between the configs that it takes, and a machine
+#: that is busy with other work makes hundreds of routes last.
+OWN_ADMIN = 30.0
 #: Every Envoy has written all lines of its access log (it does so every 0.2 s).
 ACCESS_LOGS = 1.0
 #: A workload has got a mirrored copy of a request, and has noted it.

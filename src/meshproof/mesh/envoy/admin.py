@@ -85,9 +85,9 @@ def ask(path: Path, request_path: str) -> str:
 
     Raises OSError or HTTPException if that fails.
     """
-    connection = http.client.HTTPConnection("localhost", timeout=timeouts.ADMIN)
+    connection = http.client.HTTPConnection("localhost", timeout=timeouts.OWN_ADMIN)
     with contextlib.closing(connection), socket.socket(socket.AF_UNIX) as channel:
-        channel.settimeout(timeouts.ADMIN)
+        channel.settimeout(timeouts.OWN_ADMIN)
         with _short_path(path) as short_path:
             channel.connect(short_path)
         connection.sock = channel
