@@ -62,7 +62,7 @@ def test_a_rule_without_conditions_takes_everything(text: str) -> None:
 
 CALLS = {
     "{service: a.B, method: C}": string("exact", "/a.B/C"),
-    "{service: a.B, type: Exact}": string("prefix", "/a.B/"),
+    "{service: a.B, type: Exact}": string("path_prefix", "/a.B"),
     "{method: C}": string("regex", "/[^/]+/C"),
     "{type: RegularExpression, service: 'a.*', method: 'C|D'}": string("regex", "/a.*/C|D"),
     "{type: RegularExpression, service: a.b}": string("regex", "/a.b/.+"),

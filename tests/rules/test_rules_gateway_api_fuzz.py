@@ -62,4 +62,4 @@ def test_odd_values(changes: list[tuple[tuple[Any, ...], Any]], away: bool) -> N
 def test_the_objects_are_read_as_they_are() -> None:
     rules = read("\n---\n".join(json.dumps(document) for document in OBJECTS))
     assert len(WAYS) > 200
-    assert len(rules.tables) == 5
+    assert len(rules.tables) == 4

@@ -115,21 +115,26 @@ def test_routes_of_one_host_are_one_and_others_stay_apart() -> None:
     assert [table.name for table in read(text).tables] == ["a", "a + b"]
 
 
-def test_requests_are_those_of_the_narrowest_listener() -> None:
+def test_a_narrower_listener_of_http_takes_no_requests_from_a_wider_one() -> None:
+    """As istiod has it: it does not isolate listeners of one port."""
     listeners = (listener("wide", "*.example"), listener("narrow", "*.a.example"))
     wide = http_route(hosts="", parents="{name: gate, sectionName: wide}")
-    assert placed(gateway(*listeners) + wide) == {
-        (("*.example",), ("wide",)): [""],
-        (("*.a.example",), ("narrow",)): [],  # 404, not what the wide listener says
-    }
-    message = refused(gateway(*listeners) + wide.replace("[]", "[x.a.example]", 1))
-    assert message == "g.yaml:13:15: no listener that this route attaches to serves x.a.example"
-    both_listeners = wide.replace("{name: gate, sectionName: wide}", "{name: gate}")
-    assert placed(gateway(*listeners) + both_listeners) == {
+    assert placed(gateway(*listeners) + wide) == {(("*.example",), ("wide",)): [""]}
+    of_narrow_host = wide.replace("[]", "[x.a.example]", 1)
+    assert placed(gateway(*listeners) + of_narrow_host) == {(("x.a.example",), ("wide",)): [""]}
+
+
+def test_a_route_at_both_listeners_is_at_the_narrower_one_for_its_hosts() -> None:
+    listeners = (listener("wide", "*.example"), listener("narrow", "*.a.example"))
+    route = http_route(hosts="", parents="{name: gate}")
+    assert placed(gateway(*listeners) + route) == {
         (("*.example",), ("wide",)): [""],
         (("*.a.example",), ("narrow",)): [""],
     }
+    of_narrow_host = route.replace("[]", "[x.a.example]", 1)
+    assert placed(gateway(*listeners) + of_narrow_host) == {(("x.a.example",), ("narrow",)): [""]}
     other_port = (listeners[0], listener("narrow", "*.a.example", 81))
+    wide = http_route(hosts="", parents="{name: gate, sectionName: wide}")
     assert placed(gateway(*other_port) + wide) == {(("*.example",), ("wide",)): [""]}
 
 

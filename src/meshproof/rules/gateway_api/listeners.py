@@ -21,7 +21,7 @@ ROUTE_KINDS = inventory.ROUTE_KINDS
 class Listener:
     """A listener: its Gateway (namespace/name), its host (`*` for all), and which routes attach.
 
-    Routes must be of one of `kinds`, in one of `namespaces` (None for any).
+    Routes must be of one of `kinds`, in one of `namespaces` (None for any). TLS may end at it.
     """
 
     gateway: str
@@ -31,6 +31,7 @@ class Listener:
     namespaces: tuple[str, ...] | None
     kinds: tuple[str, ...]
     at: At
+    is_tls: bool = False
 
     @property
     def full_name(self) -> str:

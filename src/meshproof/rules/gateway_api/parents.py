@@ -51,10 +51,12 @@ def find_attachments(route: Document, listeners: Sequence[Listener]) -> Iterator
                 f"{parent.path}: a {kind} of {group_name} as parent is not supported yet{hint}"
             )
         has_gateway = True
-        for listener in _find_listeners(route, parent, listeners):
+        attached = _find_listeners(route, parent, listeners)
+        for listener in attached:
+            rivals = listeners if listener.is_tls else attached
             for host in hosts:
                 shared_host = intersect_hosts(host, listener.host)
-                if shared_host and not _is_hidden(shared_host, listener, listeners):
+                if shared_host and not _is_hidden(shared_host, listener, rivals):
                     served_hosts.add(host)
                     yield Attachment(listener.full_name, shared_host)
     for host, at in hosts.items() if has_gateway else ():
@@ -120,9 +122,12 @@ def _find_listeners(
     return allowed
 
 
-def _is_hidden(host: str, listener: Listener, listeners: Sequence[Listener]) -> bool:
-    """Say whether a narrower listener takes the requests for a host from this one."""
+def _is_hidden(host: str, listener: Listener, rivals: Sequence[Listener]) -> bool:
+    """Say whether a narrower listener takes the requests for a host from this one.
+
+    Where TLS ends any listener does so. Of plain HTTP, one of those that the same route is at:
+    istiod keeps the hosts of a port together, whichever of its listeners has them.
+    """
     return any(
-        other_listener.narrows(listener) and intersect_hosts(host, other_listener.host) == host
-        for other_listener in listeners
+        rival.narrows(listener) and intersect_hosts(host, rival.host) == host for rival in rivals
     )

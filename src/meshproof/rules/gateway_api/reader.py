@@ -153,12 +153,14 @@ def _build_tables(
 def _build_empty_tables(
     listeners: list[Listener], attached_routes: dict[Attachment, list[Document]]
 ) -> Iterator[RouteTable]:
-    """Yield a table without routes for each listener without routes that narrows another one.
+    """Yield a table without routes for each listener of TLS that has none and narrows another one.
 
-    A request belongs to the listener with the narrowest host alone (Gateway reference, listeners).
+    There a request belongs to the listener with the narrowest host alone. The reference says so of
+    plain HTTP, too, but calls it an extended feature ("listener isolation"), and istiod lacks it:
+    the routes of a wider listener answer.
     """
     for listener in listeners:
-        hides_hosts = any(listener.narrows(wide) for wide in listeners)
+        hides_hosts = listener.is_tls and any(listener.narrows(wide) for wide in listeners)
         if hides_hosts and Attachment(listener.full_name, listener.host) not in attached_routes:
             yield RouteTable(
                 (listener.host,), (), (listener.full_name,), listener.at, listener.name

@@ -177,10 +177,11 @@ def _read_grpc_method(method: Value | None) -> StringMatch | None:
     )
     if not method_name and not service_name:
         raise method.error("at least one of method, service")
+    if is_exact and service_name and method_name:
+        return StringMatch("exact", f"/{service_name}/{method_name}", method.at)
     if is_exact and service_name:
-        return StringMatch(
-            "exact" if method_name else "prefix", f"/{service_name}/{method_name}", method.at
-        )
+        # istiod (route.go, TranslateRouteMatch): a prefix of whole elements, so `/service` has it.
+        return StringMatch("path_prefix", f"/{service_name}", method.at)
     return StringMatch("regex", f"/{service_name or '[^/]+'}/{method_name or '.+'}", method.at)
 
 
