@@ -28,7 +28,12 @@ def list_options(pilot_discovery: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "rules",
-    [HERE / "gateway.yaml", HERE / "callers.yaml", ROOT / "tests" / "user_rules" / "actions.yaml"],
+    [
+        HERE / "gateway.yaml",
+        HERE / "callers.yaml",
+        ROOT / "tests" / "user_rules" / "actions.yaml",
+        HERE / "listeners.yaml",
+    ],
     ids=lambda path: path.stem,
 )
 def test_rules_mean_on_istiod_what_they_say(
@@ -38,6 +43,14 @@ def test_rules_mean_on_istiod_what_they_say(
     assert run.code == 0, run.output
     assert {result.outcome for result in run.all_results} == {Outcome.PASSED}
     assert "a real istiod takes them" in " ".join(run.output.split())
+
+
+def test_gateway_api_means_on_istiod_what_it_says(pilot_discovery: str, tmp_path: Path) -> None:
+    rules = ["--rules", str(ROOT / "tests" / "user_rules" / "gateway_api.yaml")]
+    run = run_command(*list_options(pilot_discovery), *rules, folder=tmp_path)
+    assert run.code == 3, run.output  # the route 'regex' is unreached
+    assert {result.outcome for result in run.all_results} == {Outcome.PASSED}, run.output
+    assert len(run.all_results) > 150
 
 
 def test_rules_that_istiod_has_otherwise_are_red(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +16,7 @@ from meshproof.base import timeouts
 from meshproof.base.errors import BadRules, NotReady, UsageError
 from meshproof.documents.manifest import parse
 from meshproof.mesh.istiod import addresses, objects
-from meshproof.mesh.istiod.api import Refused
+from meshproof.mesh.istiod.api import Refused, make_path
 from meshproof.mesh.istiod.binaries import find_binaries
 from meshproof.mesh.istiod.control_plane import ControlPlane
 from meshproof.mesh.istiod.objects import PROXY_PORT, Placed, make_object
@@ -67,9 +69,9 @@ def test_a_missing_program_is_named_with_how_to_get_it(
 
 def test_a_kind_that_it_does_not_serve_is_refused_at_its_place() -> None:
     (document,) = parse(
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\n", "a.yaml"
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\n", "a.yaml"
     )
-    with pytest.raises(BadRules, match=r"^a.yaml:1:1: HTTPRoute of .*does not serve it yet"):
+    with pytest.raises(BadRules, match=r"^a.yaml:1:1: Ingress of .*does not serve it yet"):
         objects.check_kinds([document])
 
 
@@ -114,18 +116,25 @@ class FakeApi:
 
     def __init__(self) -> None:
         self.bodies: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.order: list[str] = []
         self.refusal = ""
         self.is_heard = True
+        self.conditions: list[dict[str, Any]] = []
 
     def apply(self, body: dict[str, Any]) -> str:
         placed = Placed(body)
         if self.refusal and placed.key[2] != "generation":
             raise Refused(self.refusal)
         version = str(len(self.bodies) + 1)
-        metadata = {**body["metadata"], "resourceVersion": version}
+        metadata = {**body["metadata"], "resourceVersion": version, "generation": 2}
+        self.order.append(placed.key[2])
         if self.is_heard:
             self.bodies[placed.key] = {**body, "metadata": metadata}
         return version
+
+    def get(self, path: str) -> dict[str, Any]:
+        (body,) = (body for body in self.bodies.values() if make_path(body) == path)
+        return {**body, "status": {"parents": [{"conditions": self.conditions}]}}
 
     def delete(self, body: dict[str, Any]) -> None:
         del self.bodies[Placed(body).key]
@@ -139,6 +148,8 @@ class FakeControlPlane:
         self.status: dict[str, Any] = {"proxy": "client.default"}
         for kind in ("cluster", "listener", "route"):
             self.status |= {f"{kind}_sent": "1", f"{kind}_acked": "1"}
+        self.own_bodies: list[dict[str, Any]] = []
+        self.hosts: list[str] = []
 
     def ensure_namespace(self, name: str) -> None: ...
 
@@ -146,7 +157,11 @@ class FakeControlPlane:
 
     def read_debug(self, path: str) -> str:
         if path == "/debug/configz":
-            return json.dumps(list(self.api.bodies.values()))
+            bodies = [body for key, body in self.api.bodies.items() if key[0] != "Service"]
+            return json.dumps([*bodies, *self.own_bodies])
+        if path == "/debug/registryz":
+            registry = {"ServiceRegistry": "Kubernetes"}
+            return json.dumps([{"hostname": host, "Attributes": registry} for host in self.hosts])
         return json.dumps([self.status])
 
 
@@ -156,7 +171,13 @@ class FakeProxy:
     name, proxy_id = "client", "client.default"
     has_routes, elsewhere, settled = True, False, True
 
+    def __init__(self) -> None:
+        self.rejections: Iterator[int] = itertools.count()
+
     def require_alive(self) -> None: ...
+
+    def count_rejections(self) -> int:
+        return next(self.rejections)
 
     def has_routes_with(self, word: str) -> bool:
         return self.has_routes
@@ -192,6 +213,103 @@ def test_what_is_not_wanted_any_more_is_deleted(control_plane: FakeControlPlane)
     served = serve(control_plane, proxy, make_rule("a"), make_rule("b"))
     served.serve([make_rule("b")], [cast(IstioProxy, proxy)], RuleSet())
     assert [key[2] for key in control_plane.api.bodies] == ["a", "b", "generation"][1:]
+
+
+def test_objects_of_a_kind_are_applied_in_the_order_of_one_second(
+    control_plane: FakeControlPlane,
+) -> None:
+    serve(control_plane, FakeProxy(), make_rule("b"), make_rule("c"), make_rule("a"))
+    assert control_plane.api.order == ["a", "b", "c", "generation"]
+
+
+def test_an_older_object_is_applied_in_an_earlier_second_than_a_younger_one_before_it_by_name(
+    control_plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("meshproof.mesh.istiod.serving.time.sleep", pauses.append)
+    old, young = (
+        Placed(make_rule(name).body, created=f"2026-01-0{day}T00:00:00Z")
+        for name, day in (("b", 1), ("a", 2))
+    )
+    serve(control_plane, FakeProxy(), young, make_rule("c"), old)
+    assert control_plane.api.order == ["b", "a", "c", "generation"]
+    assert [0 < pause <= 1 for pause in pauses] == [True]
+
+
+def make_route() -> Placed:
+    return Placed(
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": {"name": "a", "namespace": "default"},
+        }
+    )
+
+
+def test_a_route_is_read_once_istiod_says_what_it_made_of_this_content(
+    control_plane: FakeControlPlane,
+) -> None:
+    control_plane.api.conditions = [{"type": "Accepted", "observedGeneration": 1}]
+    with pytest.raises(NotReady, match=r"has not read .*: HTTPRoute.gateway.networking.k8s.io"):
+        serve(control_plane, FakeProxy(), make_route())
+    control_plane.api.bodies.clear()
+    control_plane.api.conditions = [{"type": "Accepted", "observedGeneration": 2}]
+    serve(control_plane, FakeProxy(), make_route())
+
+
+def test_a_route_is_applied_after_istiod_has_the_services_that_it_may_name(
+    control_plane: FakeControlPlane,
+) -> None:
+    service = objects.make_service("default", "shop", [80])
+    with pytest.raises(NotReady, match=r"has not read .*: Service default shop"):
+        serve(control_plane, FakeProxy(), make_route(), service)
+    assert control_plane.api.order == ["shop"]
+    control_plane.hosts = ["shop.default.svc.cluster.local"]
+    control_plane.api.conditions = [{"type": "Accepted", "observedGeneration": 2}]
+    serve(control_plane, FakeProxy(), make_route(), service)
+
+
+def test_what_istiod_makes_of_gateway_api_is_none_of_ours(control_plane: FakeControlPlane) -> None:
+    made = make_rule("a~0~istio-autogenerated-k8s-gateway").body
+    control_plane.own_bodies = [made]
+    serve(control_plane, FakeProxy(), make_rule())
+    control_plane.own_bodies = [make_rule("left").body]
+    with pytest.raises(NotReady, match=r"has not read .*: VirtualService default left"):
+        serve(control_plane, FakeProxy(), make_rule())
+
+
+def test_a_gateway_of_gateway_api_has_a_service_of_its_own() -> None:
+    (document,) = parse(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\n"
+        "metadata: {name: gate, namespace: shop}\nspec: {gatewayClassName: istio}\n",
+        "a.yaml",
+    )
+    (placed,) = objects.read_rules([document], "127.9.9.9")
+    (address,) = placed.body["spec"]["addresses"]
+    assert address == {"type": "Hostname", "value": "gate-istio.shop.svc.cluster.local"}
+
+
+def test_a_rejection_of_an_earlier_config_is_no_error_of_this_one(
+    control_plane: FakeControlPlane,
+) -> None:
+    control_plane.status["resources"] = {"RDS": {"lastError": "bad regex"}}
+    proxy = FakeProxy()
+    proxy.rejections = itertools.repeat(1)
+    serve(control_plane, proxy, make_rule())
+    proxy.rejections = itertools.chain([1], itertools.repeat(2))
+    with pytest.raises(BadRules, match="bad regex"):
+        serve(control_plane, proxy, make_rule())
+
+
+def test_a_filter_of_istio_is_named_with_what_to_set(control_plane: FakeControlPlane) -> None:
+    error = "Didn't find a registered implementation for 'istio.alpn' with type URL: 'x'"
+    control_plane.status["resources"] = {"LDS": {"lastError": error}}
+    with pytest.raises(
+        NotReady,
+        match=r"no filter istio.alpn, .*: set PILOT_ENABLE_ALPN_FILTER=false on that istiod, or "
+        r"name an Envoy of istio-proxy with --mesh-envoy",
+    ):
+        serve(control_plane, FakeProxy(), make_rule())
 
 
 def test_rules_that_istiod_has_not_read_are_not_served(control_plane: FakeControlPlane) -> None:

@@ -5,20 +5,29 @@ Source: Kubernetes API reference, "API concepts" (server-side apply, resource UR
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
-from dataclasses import dataclass
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
-from meshproof.mesh.istiod.definitions import KINDS
+from meshproof.mesh.istiod.definitions import GATEWAY_API_KINDS, KINDS
 
 Object = dict[str, Any]
 _MANAGER = "meshproof"
+#: A server closes a connection that is idle for long: it is used again only this soon.
+_MAX_IDLE_SECONDS = 5.0
+_PLURALS = {**KINDS, **GATEWAY_API_KINDS, "": {"Service": "services"}}
 
 
 class Refused(Exception):
@@ -32,6 +41,13 @@ class ApiClient:
     port: int
     ca: Path
     token: str
+    _idle: deque[tuple[float, http.client.HTTPSConnection]] = field(
+        default_factory=deque, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        """Have the connections closed once nobody uses the client any more."""
+        weakref.finalize(self, _close_all, self._idle)
 
     def is_ready(self) -> bool:
         """Say whether the server answers that it is ready."""
@@ -71,23 +87,44 @@ class ApiClient:
 
     def _exchange(self, method: str, path: str, body: Object | None = None) -> tuple[int, Object]:
         """Send a request; return status and answer. Raises NotReady if there is none."""
-        context = ssl.create_default_context(cafile=str(self.ca))
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", self.port, timeout=timeouts.REQUEST, context=context
-        )
         patch = "application/apply-patch+yaml"
         headers = {
             "Authorization": f"Bearer {self.token}",
             "Content-Type": patch if method == "PATCH" else "application/json",
         }
+        connection = self._take_connection()
         try:
             connection.request(method, path, json.dumps(body) if body else None, headers)
             response = connection.getresponse()
-            return response.status, _read_object(response.read())
+            answer = _read_object(response.read())
         except (OSError, http.client.HTTPException) as error:
-            raise NotReady(f"the run's API server does not answer: {error}") from None
-        finally:
             connection.close()
+            raise NotReady(f"the run's API server does not answer: {error}") from None
+        self._idle.append((time.monotonic(), connection))
+        return response.status, answer
+
+    def _take_connection(self) -> http.client.HTTPSConnection:
+        """Return a connection that was used just now, else a new one."""
+        with contextlib.suppress(IndexError):
+            while True:
+                last_use, connection = self._idle.pop()
+                if time.monotonic() - last_use < _MAX_IDLE_SECONDS:
+                    return connection
+                connection.close()
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=timeouts.REQUEST, context=self._tls
+        )
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """What the certificate of the server is held against."""
+        return ssl.create_default_context(cafile=str(self.ca))
+
+
+def _close_all(idle: Iterable[tuple[float, http.client.HTTPSConnection]]) -> None:
+    """Close connections."""
+    for _, connection in idle:
+        connection.close()
 
 
 def _read_object(content: bytes) -> Object:
@@ -105,11 +142,12 @@ def _find_message(answer: Object) -> str:
 
 
 def make_path(body: Object) -> str:
-    """Return the path of an object of one of Istio's kinds."""
-    group, _, version = body["apiVersion"].partition("/")
+    """Return the path of an object of a kind that a run has."""
+    group, _, version = body["apiVersion"].rpartition("/")
     metadata = body["metadata"]
-    plural = KINDS[group][body["kind"]]
+    plural = _PLURALS[group][body["kind"]]
+    root = f"/apis/{group}" if group else "/api"
     return (
-        f"/apis/{group}/{version}/namespaces/{quote(metadata['namespace'], safe='')}/{plural}/"
+        f"{root}/{version}/namespaces/{quote(metadata['namespace'], safe='')}/{plural}/"
         f"{quote(metadata['name'], safe='')}"
     )

@@ -32,6 +32,8 @@ _NAMESPACES_PATH = "/api/v1/namespaces"
 _ENVIRONMENT = {
     "PILOT_ENABLE_METADATA_EXCHANGE": "false",
     "PILOT_ENABLE_ALPN_FILTER": "false",
+    # A Gateway of Gateway API is the run's one ingress, and no Deployment of its own.
+    "PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER": "false",
     "POD_NAMESPACE": ROOT_NAMESPACE,
     "POD_NAME": "istiod",
     "REVISION": "default",

@@ -1,4 +1,4 @@
-"""The ingress gateway of the istiod mesh: an Envoy that istiod knows as a router."""
+"""The gateways of the istiod mesh: Envoys that istiod knows as routers."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from meshproof.base.names import CLUSTER_DOMAIN, ROOT_NAMESPACE
 from meshproof.mesh.istiod.addresses import Addresses, move_privileged
 from meshproof.mesh.istiod.control_plane import ControlPlane
 from meshproof.mesh.istiod.objects import (
+    GATEWAY_NAME_LABEL,
     INGRESS_LABELS,
+    INGRESS_NAME,
+    ROUTER_LABEL,
     EndpointAddress,
     Placed,
+    make_address_patch,
     make_service_entry,
+    name_gateway_service,
 )
 from meshproof.mesh.istiod.proxy import IstioProxy
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address
 from meshproof.rules.model import Gateway
 
-NAME = "istio-ingressgateway"
 #: The port of a service that istiod has before there is a Gateway.
 _UNUSED_PORT = 20000
 
 
 class IstiodIngress:
-    """The ingress gateway. Gateway ports are ports of its own address of loopback.
+    """A proxy for gateways. Gateway ports are ports of its own address of loopback.
 
-    A port below 1024 is another one there, as behind the Service of an ingress gateway. The lowest
-    Gateway port is `port` there, if that is not 0.
+    Without an `owner` it is the ingress gateway, for all Gateways of Istio; a Gateway of Gateway
+    API (namespace/name) owns one for itself. A port below 1024 is another one there, as behind the
+    Service of an ingress gateway. The lowest Gateway port is `port` there, if that is not 0.
     """
 
     def __init__(
@@ -39,31 +44,42 @@ class IstiodIngress:
         control_plane: ControlPlane,
         addresses: Addresses,
         port: int = 0,
+        owner: str = "",
     ) -> None:
+        self._owner = owner
+        name, namespace, labels = INGRESS_NAME, ROOT_NAMESPACE, INGRESS_LABELS
+        if owner:
+            namespace, _, gateway = owner.partition("/")
+            name = name_gateway_service(gateway)
+            labels = (ROUTER_LABEL, (GATEWAY_NAME_LABEL, gateway))
         self.proxy = IstioProxy(
-            NAME,
+            name,
             workspace,
             binary,
             control_plane.xds_port,
             addresses.take(),
-            ROOT_NAMESPACE,
-            INGRESS_LABELS,
+            namespace,
+            labels,
             "router",
         )
         self._port = port
         self._ports: dict[int, int] = {}
 
-    def make_service(self, gateways: Iterable[Gateway]) -> Placed:
-        """Return the service of the ingress: where it listens for each port of the gateways."""
-        ports = sorted({server.port for gateway in gateways for server in gateway.servers})
+    def make_objects(self, gateways: Iterable[Gateway]) -> list[Placed]:
+        """Return what istiod must know of it: its service, with a port for each of the gateways."""
+        own_gateways = [gateway for gateway in gateways if gateway.proxy == self._owner]
+        ports = sorted({server.port for gateway in own_gateways for server in gateway.servers})
         for port in ports:
             if port not in self._ports:
                 is_first = self._port and not self._ports
                 self._ports[port] = self._port if is_first else move_privileged(port)
-        host = f"{NAME}.{ROOT_NAMESPACE}.{CLUSTER_DOMAIN}"
+        proxy = self.proxy
+        host = f"{proxy.name}.{proxy.namespace}.{CLUSTER_DOMAIN}"
         targets = dict(self._ports) or {_UNUSED_PORT: _UNUSED_PORT}
-        endpoint = EndpointAddress(self.proxy.address, targets, INGRESS_LABELS)
-        return Placed(make_service_entry(ROOT_NAMESPACE, NAME, host, targets, [endpoint]))
+        endpoint = EndpointAddress(proxy.address, targets, proxy.labels)
+        entry = make_service_entry(proxy.namespace, proxy.name, host, targets, [endpoint])
+        patch = make_address_patch(proxy.namespace, proxy.name, proxy.labels, proxy.address)
+        return [Placed(entry), Placed(patch)]
 
     def address(self, gateway_port: int | None = None) -> Address:
         """Return the address of a Gateway port (None: the lowest one).

@@ -175,8 +175,8 @@ class IstiodMesh(AppMesh):
         """Serve `rules` everywhere; return when every proxy has acknowledged them."""
         address = self._ingress.proxy.address
         objects = [
-            *make_fixed_objects(address),
-            self._ingress.make_service(rules.gateways),
+            *make_fixed_objects(),
+            *self._ingress.make_objects(rules.gateways),
             *map(self._make_service, self._topology.services),
             *(pod.make_sidecar() for pod in self._pods),
             *read_rules(rules.documents, address),

@@ -11,16 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from meshproof.base.names import ROOT_NAMESPACE, Labels
+from meshproof.base.names import CLUSTER_DOMAIN, ROOT_NAMESPACE, Labels
 from meshproof.documents.manifest import Document
 from meshproof.mesh.istiod.api import Object
-from meshproof.mesh.istiod.definitions import KINDS
+from meshproof.mesh.istiod.definitions import GATEWAY_API, KINDS
 
 NETWORKING = "networking.istio.io"
 #: The namespace of the objects that are ours alone.
 OWN_NAMESPACE = "meshproof-run"
-#: The label by which a Gateway finds the one ingress of the run.
-INGRESS_LABELS: Labels = (("istio", "ingressgateway"), ("meshproof.run/ingress", "true"))
+ROUTE_KINDS = ("GRPCRoute", "HTTPRoute")
+#: The name of the ingress gateway for all Gateways of Istio.
+INGRESS_NAME = "istio-ingressgateway"
+#: The label of every proxy for gateways, and those by which Gateways of Istio find their one.
+ROUTER_LABEL = ("meshproof.run/router", "true")
+INGRESS_LABELS: Labels = (("istio", "ingressgateway"), ROUTER_LABEL)
+#: The label that istiod itself gives to the pods of a Gateway of Gateway API.
+GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
 #: The label by which a Sidecar finds the proxy that it is for.
 PROXY_LABEL = "meshproof.run/proxy"
 #: The ports of a pod's address where its sidecar is an HTTP proxy for calls to port 80 of services
@@ -28,23 +34,58 @@ PROXY_LABEL = "meshproof.run/proxy"
 PROXY_PORT, INBOUND_PORT = 15001, 15006
 #: Where a proxy listens for nobody, so that it asks for the marker's route.
 MARKER_PORT = 15999
-_ROUTING_KINDS = ("DestinationRule", "Gateway", "VirtualService")
+#: The kinds of rules that the mesh serves, by group.
+_ROUTING_KINDS = {
+    NETWORKING: ("DestinationRule", "Gateway", "VirtualService"),
+    GATEWAY_API: ("Gateway", "GRPCRoute", "HTTPRoute", "ReferenceGrant"),
+}
 #: Host, port and names of the marker, whose route says which generation of rules is served.
 _MARKER_NAME, _MARKER_HOST = "generation", "generation.meshproof.run"
 
 
+#: Kind, namespace and name; a kind of Gateway API with its group, as there are two Gateways.
+Key = tuple[str, str, str]
+
+
+def make_key(body: Object) -> Key:
+    """Return the key of an object."""
+    kind, metadata = body["kind"], body["metadata"]
+    if body["apiVersion"].startswith(GATEWAY_API):
+        kind = f"{kind}.{GATEWAY_API}"
+    return kind, metadata.get("namespace", ""), metadata["name"]
+
+
 @dataclass(frozen=True)
 class Placed:
-    """An object to apply, and the place of its rule for messages (empty: it is ours)."""
+    """An object to apply, and the place of its rule for messages (empty: it is ours).
+
+    `created` is when it was made where it comes from, "" if the rule does not say.
+    """
 
     body: Object
     at: str = ""
+    created: str = ""
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """Kind, namespace and name."""
-        metadata = self.body["metadata"]
-        return self.body["kind"], metadata["namespace"], metadata["name"]
+    def key(self) -> Key:
+        """What no other object has."""
+        return make_key(self.body)
+
+    @property
+    def host(self) -> str:
+        """The host of a Service; empty for other kinds."""
+        kind, namespace, name = self.key
+        return f"{name}.{namespace}.{CLUSTER_DOMAIN}" if kind == "Service" else ""
+
+    @property
+    def is_route(self) -> bool:
+        """Whether it is a route of Gateway API, which istiod reads together with what it names."""
+        return self.body["apiVersion"].startswith(GATEWAY_API) and self.body["kind"] in ROUTE_KINDS
+
+    @property
+    def has_status(self) -> bool:
+        """Whether istiod writes a status that says what it made of the object."""
+        return self.is_route or self.key[0] == f"Gateway.{GATEWAY_API}"
 
 
 @dataclass(frozen=True)
@@ -131,14 +172,13 @@ def _choose_protocol(port: int) -> str:
     return "HTTP_PROXY" if port == PROXY_PORT else "HTTP"
 
 
-def make_fixed_objects(ingress_address: str) -> list[Placed]:
+def make_fixed_objects() -> list[Placed]:
     """Return the objects that every run has: no mTLS, and what the marker needs."""
     policy = make_object(
         "PeerAuthentication", ROOT_NAMESPACE, "default", {"mtls": {"mode": "DISABLE"}}
     )
     host = make_service_entry(OWN_NAMESPACE, _MARKER_NAME, _MARKER_HOST, [MARKER_PORT], [])
     server = {
-        "bind": ingress_address,
         "hosts": [_MARKER_HOST],
         "port": {"number": MARKER_PORT, "name": "http", "protocol": "HTTP"},
     }
@@ -146,9 +186,38 @@ def make_fixed_objects(ingress_address: str) -> list[Placed]:
         "Gateway",
         OWN_NAMESPACE,
         _MARKER_NAME,
-        {"selector": dict(INGRESS_LABELS), "servers": [server]},
+        {"selector": dict([ROUTER_LABEL]), "servers": [server]},
     )
     return [Placed(policy), Placed(host), Placed(gateway)]
+
+
+def make_service(namespace: str, name: str, ports: Iterable[int]) -> Placed:
+    """Return the Service that routes of Gateway API look for; its endpoints are the entry's."""
+    spec = {"ports": [{"name": _name_port(port), "port": port} for port in ports]}
+    metadata = {"name": name, "namespace": namespace}
+    return Placed({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+
+
+def name_gateway_service(gateway: str) -> str:
+    """Return the name of the service of a Gateway of Gateway API, as istiod itself names it."""
+    return f"{gateway}-istio"
+
+
+def make_address_patch(namespace: str, name: str, labels: Labels, address: str) -> Object:
+    """Return what has the listeners of a proxy for gateways at its own address of loopback.
+
+    Gateways of Gateway API have no field for it: istiod would have them at every address of this
+    machine.
+    """
+    listener = {"address": {"socket_address": {"address": address}}}
+    patch = {
+        "applyTo": "LISTENER",
+        "match": {"context": "GATEWAY"},
+        "patch": {"operation": "MERGE", "value": listener},
+    }
+    spec = {"workloadSelector": {"labels": dict(labels)}, "configPatches": [patch]}
+    body = make_object("EnvoyFilter", namespace, f"{name}-address", spec)
+    return {**body, "apiVersion": f"{NETWORKING}/v1alpha3"}
 
 
 def format_generation(number: int) -> str:
@@ -170,10 +239,13 @@ def make_marker(number: int) -> Placed:
 def check_kinds(documents: Iterable[Document]) -> None:
     """Raise BadRules for the first rule of a kind that this mesh does not serve yet."""
     for document in documents:
-        if document.group != NETWORKING or document.kind not in _ROUTING_KINDS:
+        if document.kind not in _ROUTING_KINDS.get(document.group, ()):
+            served = "; ".join(
+                f"{', '.join(kinds)} of {group}" for group, kinds in _ROUTING_KINDS.items()
+            )
             raise document.at.unsupported(
                 f"{document.kind} of {document.api_version}: the istiod mesh does not serve it yet "
-                f"(it takes {', '.join(_ROUTING_KINDS)} of {NETWORKING})"
+                f"(it takes {served})"
             )
 
 
@@ -187,7 +259,10 @@ def read_rules(documents: Iterable[Document], ingress_address: str) -> list[Plac
     placed = []
     for document in documents:
         spec = document.spec.to_python()
-        if document.kind == "Gateway":
+        if document.kind == "Gateway" and document.group == GATEWAY_API:
+            service = f"{name_gateway_service(document.name)}.{document.namespace}.{CLUSTER_DOMAIN}"
+            spec = {**spec, "addresses": [{"type": "Hostname", "value": service}]}
+        elif document.kind == "Gateway":
             spec = _move_gateway(spec, ingress_address)
         metadata = {"name": document.name, "namespace": document.namespace}
         body = {
@@ -196,7 +271,7 @@ def read_rules(documents: Iterable[Document], ingress_address: str) -> list[Plac
             "metadata": metadata,
             "spec": spec,
         }
-        placed.append(Placed(body, str(document.at)))
+        placed.append(Placed(body, str(document.at), document.created))
     return placed
 
 

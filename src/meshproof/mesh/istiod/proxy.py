@@ -74,6 +74,10 @@ class IstioProxy(Envoy):
         found = _VERSION.findall(self.read_admin("/stats?filter=version_text$"))
         return " ".join(f"{name}={version}" for name, version in sorted(found))
 
+    def count_rejections(self) -> int:
+        """Return how often Envoy has rejected a config."""
+        return self.read_state().rejections.total()
+
     def is_settled(self) -> bool:
         """Say whether nothing warms up and nothing old drains. Raises NotReady if it has ended."""
         self.require_alive()

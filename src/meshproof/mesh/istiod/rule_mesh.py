@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from meshproof.base.names import MESH
+from meshproof.base.names import MESH, is_service
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
 from meshproof.mesh.echo.rule_mesh import LocalRuleMesh, Source, find_source
@@ -26,6 +26,7 @@ from meshproof.mesh.istiod.objects import (
     EndpointAddress,
     Placed,
     make_fixed_objects,
+    make_service,
     make_service_entry,
     make_sidecar,
     read_rules,
@@ -58,10 +59,19 @@ class IstiodRuleMesh(LocalRuleMesh):
             workspace, binaries, Authority(workspace.path / "certificates")
         )
         self._serving = Serving(self._control_plane)
-        self._ingress = IstiodIngress(
-            workspace, self._binary, self._control_plane, addresses, options.ingress_port
-        )
-        self._rule_objects = read_rules(rules.documents, self._ingress.proxy.address)
+        self._gateway_proxies = {gateway.name: gateway.proxy for gateway in rules.gateways}
+        self._ingresses = {
+            owner: IstiodIngress(
+                workspace,
+                self._binary,
+                self._control_plane,
+                addresses,
+                0 if owner else options.ingress_port,
+                owner,
+            )
+            for owner in sorted({"", *self._gateway_proxies.values()})
+        }
+        self._rule_objects = read_rules(rules.documents, self._ingresses[""].proxy.address)
         self._clients = {
             source: self._make_client(f"client-{number}", source, workspace, addresses)
             for number, source in enumerate(self._sources)
@@ -74,8 +84,9 @@ class IstiodRuleMesh(LocalRuleMesh):
         }
 
     def _list_proxies(self) -> list[IstioProxy]:
-        """Return the proxies of istiod: those of the clients, and the ingress."""
-        return [*self._clients.values(), self._ingress.proxy]
+        """Return the proxies of istiod: those of the clients, and those for gateways."""
+        routers = [ingress.proxy for ingress in self._ingresses.values()]
+        return [*self._clients.values(), *routers]
 
     def _make_client(
         self, name: str, source: Source, workspace: Workspace, addresses: Addresses
@@ -105,9 +116,10 @@ class IstiodRuleMesh(LocalRuleMesh):
         self.served = self._serving.serve(objects, self._list_proxies(), self._rules)
 
     def _make_own_objects(self, echo_ports: dict[str, int]) -> Iterator[Placed]:
-        """Yield the objects beside the rules: services, the clients' listeners, the ingress."""
-        yield from make_fixed_objects(self._ingress.proxy.address)
-        yield self._ingress.make_service(self._rules.gateways)
+        """Yield the objects beside the rules: services, the clients' listeners, the gateways."""
+        yield from make_fixed_objects()
+        for ingress in self._ingresses.values():
+            yield from ingress.make_objects(self._rules.gateways)
         for host, ports in self._host_ports.items():
             if self._known_hosts.world.describe_host(host).presence is Presence.ABSENT:
                 continue
@@ -118,14 +130,20 @@ class IstiodRuleMesh(LocalRuleMesh):
                 if echo.stands_for(host)
             ]
             yield Placed(make_service_entry(namespace, name, host, ports, endpoints))
+            if is_service(host):
+                yield make_service(namespace, name, ports)
         for source, proxy in self._clients.items():
             call_ports = self._call_ports[source].values()
             yield Placed(make_sidecar(proxy.namespace, proxy.name, proxy.address, call_ports))
 
     def address(self, call: Call) -> Address:
-        """Return the address to send a call to: a port of a sidecar, or of the ingress."""
+        """Return the address to send a call to: a port of a sidecar, or of the ingress.
+
+        Raises ProcessEnded once istiod has ended: what proxies do without it is not told as proven.
+        """
+        self._control_plane.require_alive()
         if call.gateway != MESH:
-            return self._ingress.address(call.port)
+            return self._ingresses[self._gateway_proxies[call.gateway]].address(call.port)
         source = find_source(call)
         return Address(self._clients[source].address, self._call_ports[source][call.port])
 

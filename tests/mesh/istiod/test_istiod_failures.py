@@ -1,0 +1,106 @@
+"""What a real istiod or its Envoys refuse is told by its kind, in their words, with our place."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from meshproof import rules
+from meshproof.base import timeouts
+from meshproof.base.errors import BadRules, NotReady
+from meshproof.documents.manifest import parse
+from meshproof.mesh.istiod import control_plane
+from meshproof.mesh.istiod.mesh import IstiodMesh
+from meshproof.mesh.protocol import Options
+from meshproof.rules.model import RuleSet
+
+pytestmark = pytest.mark.istiod
+
+RULE = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: way-in}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: ["*"]
+  gateways: [way-in]
+  http:
+  - name: first
+    headers:
+      request:
+        set: {x-who: "VALUE"}
+    route: [{destination: {host: shop}}]
+"""
+
+
+def read_rule(value: str) -> RuleSet:
+    return rules.read_rules(parse(RULE.replace("VALUE", value), "shop.yaml"))
+
+
+@pytest.fixture
+def mesh(pilot_discovery: str) -> Iterator[IstiodMesh]:
+    """A mesh with an ingress and nothing else."""
+    with IstiodMesh.opened(Options(istiod=pilot_discovery)) as mesh:
+        mesh.deploy([])
+        yield mesh
+
+
+def test_what_an_envoy_rejects_is_told_in_its_words_and_the_former_rules_are_served(
+    mesh: IstiodMesh,
+) -> None:
+    with (
+        pytest.raises(
+            BadRules,
+            match=r"^shop.yaml:15: Envoy of istio-ingressgateway rejected the config of istiod: "
+            r".*WHO_ARE_YOU",
+        ),
+        mesh.applied(read_rule("%WHO_ARE_YOU%")),
+    ):
+        pytest.fail("rules that Envoy rejects are served")
+    with mesh.applied(read_rule("me")) as served:
+        assert served.proxies == 1
+
+
+def test_a_proxy_that_takes_no_push_is_stale_by_name(
+    mesh: IstiodMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeouts, "CONFIG_SERVED", 2.0)
+    monkeypatch.setattr(timeouts, "ADMIN", 0.5)
+    stopped = mesh._ingress.proxy.process.pid
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        with (
+            pytest.raises(
+                NotReady,
+                match=r"not served \(stale config\) after 2 s: istio-ingressgateway has not "
+                r"acknowledged: .*route",
+            ),
+            mesh.applied(read_rule("me")),
+        ):
+            pytest.fail("a proxy that stands still serves rules")
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+
+
+def test_a_filter_that_only_istio_has_is_named_with_what_to_set(
+    pilot_discovery: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(control_plane._ENVIRONMENT, "PILOT_ENABLE_METADATA_EXCHANGE", "true")
+    with (
+        IstiodMesh.opened(Options(istiod=pilot_discovery)) as mesh,
+        pytest.raises(
+            NotReady,
+            match=r"^Envoy of istio-ingressgateway has no filter \S+metadata\S*, which is Istio's "
+            r"own: set PILOT_ENABLE_METADATA_EXCHANGE=false on that istiod, or .* --mesh-envoy",
+        ),
+    ):
+        mesh.deploy([])
