@@ -24,7 +24,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     if not istiod:
         yield Row("istiod: not measured, MESHPROOF_ISTIOD names none", "-")
         return
-    ready, changes = [], []
+    ready: list[float] = []
+    changes: list[float] = []
     with empty_folder():
         for _ in range(ROUNDS):
             ready.append(measure_mesh(istiod, changes))
