@@ -225,15 +225,18 @@ def test_objects_of_a_kind_are_applied_in_the_order_of_one_second(
 def test_an_older_object_is_applied_in_an_earlier_second_than_a_younger_one_before_it_by_name(
     control_plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr("meshproof.mesh.istiod.serving.time.sleep", pauses.append)
+    applied_before: list[list[str]] = []
+    monkeypatch.setattr(
+        "meshproof.mesh.istiod.serving._wait_for_next_second",
+        lambda: applied_before.append([*control_plane.api.order]),
+    )
     old, young = (
         Placed(make_rule(name).body, created=f"2026-01-0{day}T00:00:00Z")
         for name, day in (("b", 1), ("a", 2))
     )
     serve(control_plane, FakeProxy(), young, make_rule("c"), old)
     assert control_plane.api.order == ["b", "a", "c", "generation"]
-    assert [0 < pause <= 1 for pause in pauses] == [True]
+    assert applied_before == [["b"]]
 
 
 def make_route() -> Placed:

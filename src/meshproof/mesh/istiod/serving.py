@@ -113,7 +113,7 @@ class Serving:
             key = placed.key
             if key not in self._applied or self._applied[key].body != placed.body:
                 if former and _needs_later_second(former, placed):
-                    time.sleep(1 - time.time() % 1)
+                    _wait_for_next_second()
                 self._versions[key] = self._apply(placed)
                 self._applied[key] = former = placed
 
@@ -239,6 +239,16 @@ def _make_age_name(placed: Placed) -> str:
 def _needs_later_second(former: Placed, placed: Placed) -> bool:
     """Say whether an object that is younger than another of its kind would come first by name."""
     return former.key[0] == placed.key[0] and _make_age_name(placed) < _make_age_name(former)
+
+
+def _wait_for_next_second() -> None:
+    """Return once the clock, which the API server has too, is in the next second."""
+    second = int(time.time())
+    wait_for(
+        lambda: True if int(time.time()) != second else None,
+        timeouts.CONFIG_SERVED,
+        lambda: "the clock of this machine stands still",
+    )
 
 
 def _is_istiods_own(key: Key) -> bool:
