@@ -19,9 +19,9 @@ from meshproof.mesh.protocol import Address
 from meshproof.oracle.derive import Call
 from tests.differential.meshes import MARKERS, Pair, Side
 
-#: The chance that equal meshes are taken for different ones: 1e-9 for each kind of answer to each
-#: request. A set has some 60 requests with some 3 kinds each: less than one set in a million.
-ALPHA = 1e-9
+#: The chance that equal meshes are taken for different ones, for one kind of answer to a request.
+#: A set has some 60 requests with up to 30 kinds (who got its copies): less than one in a million.
+ALPHA = 1e-10
 #: How often each mesh is asked at first; when these answers vary; when they look different.
 _STEPS = (3, 25, 200)
 #: So many requests of a set are asked the most often: more say nothing new.

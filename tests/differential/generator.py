@@ -285,8 +285,10 @@ class _RouteBuilder:
                     *({"exact": "cart.shop.svc.cluster.local"}, {"prefix": "news.web"}),
                 )
             )
-        if drawer.chance(3):
-            match["scheme"] = drawer.pick(({"exact": "http"}, {"exact": "https"}))
+        if drawer.chance(5):
+            match["scheme"] = drawer.pick(
+                ({"exact": "http"}, {"exact": "https"}, {"prefix": "https"}, {"regex": "h.*s"})
+            )
         if drawer.chance(8):
             match["port"] = drawer.pick((80, 8080))
         if drawer.chance(8):
