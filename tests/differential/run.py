@@ -121,9 +121,10 @@ def run(options: Options, write: Callable[[str], None]) -> Report:
         def visit(generated: GeneratedSet) -> bool:
             comparison = _compare(comparer, generated)
             for difference in report.add(comparison):
-                is_reduced = len(report.kinds) <= options.reduced
                 smaller = generated
-                if is_reduced:
+                if find_explanation(difference.kind):
+                    continue  # the figures have it
+                if len(report.unexplained) <= options.reduced:
                     smaller, difference = _reduce(comparer, generated, difference)
                 write(_describe(report.sets, smaller, difference))
             if trials and not comparison.unserved and not comparison.differences:
