@@ -123,6 +123,11 @@ class Asker:
         self._executor = ThreadPoolExecutor(_WORKERS)
         self.requests = 0
 
+    def close(self) -> None:
+        """Close all connections; nothing can be asked any more."""
+        self._executor.shutdown()
+        self.forget_connections()
+
     def forget_connections(self) -> None:
         """Close all connections: they may belong to listeners of the rules before."""
         for connection in self._connections.values():

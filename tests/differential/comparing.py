@@ -73,6 +73,10 @@ class Comparer:
         self._asker = Asker(pair)
         self._number = 0
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._asker.close()
+
     @property
     def requests(self) -> int:
         """How many requests were sent."""

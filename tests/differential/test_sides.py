@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sys
@@ -34,7 +35,7 @@ def test_a_planted_misreading_is_found(
     pilot_discovery: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     MISREADINGS[name](monkeypatch)
-    with open_pair(pilot_discovery) as pair:
-        number, kind = find_first(Comparer(pair), 500, 1)
+    with open_pair(pilot_discovery) as pair, contextlib.closing(Comparer(pair)) as comparer:
+        number, kind = find_first(comparer, 500, 1)
     assert number, "no set shows it"
     assert kind
