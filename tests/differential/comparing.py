@@ -53,6 +53,7 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
     unserved: str = ""
     refused: str = ""
+    is_served: bool = False
     judged_cases: int = 0
 
 
@@ -152,7 +153,7 @@ class Comparer:
 
     def _ask(self, generated: GeneratedSet, rules: UserRules, asks_cases: bool) -> Comparison:
         """Ask both meshes; return the differences between them, and those of the oracle's cases."""
-        comparison = Comparison()
+        comparison = Comparison(is_served=True)
         cases = [case for case in rules.plan.cases if _is_askable(case)] if asks_cases else []
         dead_routes = {(case.table_index, case.route_index) for case in cases if case.dead_ends}
         case_calls = [

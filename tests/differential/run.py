@@ -74,7 +74,7 @@ class Report:
             (self.unserved, comparison.unserved),
         ):
             counts.update([reason] if reason else [])
-        self.served += not comparison.unserved and not comparison.refused
+        self.served += comparison.is_served
         by_kind: dict[str, Difference] = {}
         for difference in comparison.differences:
             by_kind.setdefault(difference.kind, difference)
