@@ -193,8 +193,6 @@ class _SetBuilder:
         ]
         if drawer.chance(7):
             hosts = [f"*.{drawer.pick(_NAMESPACES)}.svc.cluster.local"]
-        elif drawer.chance(6):
-            hosts = drawer.pick((["other.test"], ["*.example"], ["other.test", hosts[0]]))
         return {"hosts": hosts, **({"gateways": [MESH]} if drawer.chance(15) else {})}
 
 
