@@ -224,7 +224,7 @@ class IstiodSide:
 
     def _make_own_objects(self, echo_ports: dict[str, int]) -> Iterator[Placed]:
         """Yield what stays: services, the callers' listeners, the marker."""
-        yield from make_fixed_objects(self._ingress.proxy.address)
+        yield from make_fixed_objects()
         for service in SERVICES:
             endpoints = [
                 EndpointAddress(
@@ -255,7 +255,7 @@ class IstiodSide:
         rule_set = rules.rules if rules else RuleSet()
         objects = [
             *self._own_objects,
-            self._ingress.make_service(rule_set.gateways),
+            *self._ingress.make_objects(rule_set.gateways),
             *read_rules(documents, self._ingress.proxy.address),
         ]
         self._serving.serve(objects, self._proxies, rule_set)
