@@ -65,7 +65,10 @@ def list_cause_parts(group: BrokenByCause) -> list[tuple[str, str]]:
         ("why", group.cause.why),
         ("breaks", group.breaks),
         ("shares", group.shares),
-        ("e.g.", f"{group.example.name}: {failure.observed if failure else ''}"),
+        (
+            "e.g.",
+            f"{group.example.name}: {failure.observed}" if failure and failure.observed else "",
+        ),
         ("repair", group.cause.repair),
         ("see it", failure.curl if failure else ""),
     )

@@ -110,6 +110,8 @@ class Writer:
         if result.outcome is Outcome.NOT_SUPPORTED:
             lines = [result.message]  # the feature, and how to get it
         self._print("\n".join(lines), "  ")
+        for warning in result.warnings:
+            self._print_once("lint", warning)
         if result.served:
             self._print_once("settled", _phrases.describe_settling(result.served))
 

@@ -87,10 +87,12 @@ def _build_case(result: Result) -> junitparser.TestCase:
             properties.add_property(junitparser.Property(label, escape_line(value)))
     if result.rule:
         properties.add_property(junitparser.Property("rule", escape_line(result.rule)))
+    for warning in result.warnings:
+        properties.add_property(junitparser.Property("lint", escape_line(warning)))
     if result.served:
         settling = escape_line(_phrases.describe_settling(result.served))
         properties.add_property(junitparser.Property("settled", settling))
-    if result.checks or result.rule or result.served:
+    if result.checks or result.rule or result.served or result.warnings:
         case.append(properties)  # type: ignore[no-untyped-call]  # bare in junitparser
     if result.outcome is not Outcome.PASSED:
         case.result = [_build_outcome_element(result)]

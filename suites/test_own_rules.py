@@ -19,15 +19,27 @@ from meshproof.run.failure import BrokenPromise
 from meshproof.traffic.visits import Visits
 from meshproof.user_rules.compare import CaseComparison
 from meshproof.user_rules.excluded import Excluded
+from meshproof.user_rules.linting import LintError
 
 pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
+
+
+@pytest.mark.promise(8, "{rule_finding.name}", "{rule_finding.title}")
+def test_lint(rule_finding: LintError) -> None:
+    """Report an error that lint has found: the rule is refused, or makes requests fail."""
+    raise BrokenPromise(rule_finding.cause.what, cause=rule_finding.cause)
 
 
 @pytest.mark.promise(8, "{rule_aside.name}", "{rule_aside.title}")
 def test_aside(rule_aside: Excluded) -> None:
     """Report an object that is not checked: as failed if it is wrong, else as not supported."""
-    if rule_aside.is_wrong:
-        raise BrokenPromise(rule_aside.because, "a rule that can be read", str(rule_aside.at))
+    if rule_aside.is_failed:
+        raise BrokenPromise(
+            rule_aside.because,
+            "a rule that can be read",
+            str(rule_aside.at),
+            cause=rule_aside.lint_cause,
+        )
     raise NotSupported(rule_aside.because, exit_code=rule_aside.exit_code)
 
 

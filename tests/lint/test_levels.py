@@ -16,6 +16,9 @@ DESTINATION_RULE = (
 LATER_RULE = DESTINATION_RULE.replace("name: web", "name: web-2")
 TWICE = DESTINATION_RULE.replace("subsets: [", "subsets: [{name: v1, labels: {version: v0}}, ")
 GATEWAY = write_head("Gateway", "gw")
+DELEGATE = write_head("VirtualService", "part") + (
+    "spec: {http: [{route: [{destination: {host: web}}]}]}\n"
+)
 HTTP_ROUTE = (
     "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: web}\n"
     "spec: {parentRefs: [{kind: Service, group: '', name: web}], rules: [RULE]}\n"
@@ -84,6 +87,8 @@ def test_an_absent_port_is_an_error_where_requests_go_there(rule: str, level: st
         (HTTP_ROUTE.replace("RULE", "{backendRefs: [{name: a, weight: 0}]}"), "MP0113", "warning"),
         (write_route("match: [{uri: {prefix: /a}}]"), "MP0116", "error"),
         (HTTP_ROUTE.replace("RULE", "{matches: [{method: GET}]}"), "MP0116", "warning"),
+        (DELEGATE, "MP0106", "warning"),
+        (DELEGATE.replace("{http", "{gateways: [a], http"), "MP0106", "error"),
         (TWICE, "MP0503", "error"),
         (DESTINATION_RULE + LATER_RULE, "MP0503", "warning"),
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from meshproof.reports import console, html, junit
+from meshproof.run.broken import group_by_cause
 from meshproof.run.cause import Cause
 from meshproof.run.failure import Failure
 from meshproof.run.record import Outcome, Result, Run
@@ -114,3 +115,41 @@ def test_the_other_reports_have_the_causes(run: Run, tmp_path: Path) -> None:
 def test_a_record_keeps_the_causes(run: Run) -> None:
     read_results = Run.from_json(run.to_json()).results
     assert [result.failure for result in read_results] == [result.failure for result in run.results]
+
+
+LINT = Cause("web has no port 81", "k8s/shop.yaml:38", "Port absent", ("80",), "MP0510")
+WARNING = "MP0601 k8s/shop.yaml:40: 4 tries do not fit into 1s"
+
+
+def test_what_only_lint_says_breaks_no_case(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    failure = Failure("web has no port 81", root_cause=LINT)
+    result = Result(
+        "MP0510 VirtualService a/web", "", Outcome.FAILED, failure=failure, code="MP0510"
+    )
+    run = Run("0", "local", "", "", "", results=[result])
+    (group,) = group_by_cause(run)
+    assert group.breaks == ""
+    output = print_run(run, capsys, tmp_path)
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    assert "why Port absent (MP0510)" in lines
+    assert not [line for line in lines if line.startswith(("breaks", "e.g."))]
+
+
+def test_a_warning_stands_beside_the_first_case_of_its_route(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    results = [
+        Result(name, "", Outcome.PASSED, rule="k8s/shop.yaml:30", route="rest", warnings=(WARNING,))
+        for name in ("first", "second")
+    ]
+    run = Run("0", "local", "", "", "", results=results)
+    lines = print_run(run, capsys, tmp_path).splitlines()
+    position = next(number for number, line in enumerate(lines) if "first" in line)
+    assert lines[position + 1].split(maxsplit=1) == ["lint", WARNING]
+    assert sum(WARNING in line for line in lines) == 1
+    for module, file in ((junit, "junit.xml"), (html, "index.html")):
+        module.Writer(tmp_path).ended(run)
+        assert (tmp_path / file).read_text().count(WARNING) == 2
+    assert Run.from_json(run.to_json()).results == results

@@ -35,9 +35,9 @@ DESCRIPTION = (
     "input, or a live namespace: cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]."
 )
 EPILOG = (
-    "It ends with 1 where an object is wrong or fewer routes are reached than --fail-under says, "
-    "and with 3 where no request reaches some route, or an object is not supported that "
-    "--allow-unsupported does not name."
+    "It ends with 1 where an object is wrong, lint finds an error, or fewer routes are reached "
+    "than --fail-under says, and with 3 where no request reaches some route, or an object is not "
+    "supported that --allow-unsupported does not name."
 )
 #: The chance of a false alarm in a run, as `meshproof test` has it.
 _ALPHA = 1e-4
@@ -112,6 +112,7 @@ def _list_codes(user_rules: UserRules, fail_under: float) -> Iterator[int]:
     """Yield the exit codes of all that holds of some rules; print why."""
     yield errors.EXIT_PASSED
     yield from (excluded.exit_code for excluded in user_rules.excluded)
+    yield from (errors.EXIT_FAILED for _ in user_rules.lint_errors)
     prefix = f"meshproof: {user_rules.variant}: " if user_rules.variant else "meshproof: "
     if user_rules.excluded:
         print_message(f"{prefix}{_summarize_excluded(user_rules)}")
@@ -128,7 +129,7 @@ def _list_codes(user_rules: UserRules, fail_under: float) -> Iterator[int]:
 
 def _summarize_excluded(user_rules: UserRules) -> str:
     """Return how many objects the rules have that are not checked, in words."""
-    wrong = sum(excluded.is_wrong for excluded in user_rules.excluded)
+    wrong = sum(excluded.is_failed for excluded in user_rules.excluded)
     allowed = sum(excluded.is_allowed for excluded in user_rules.excluded)
     counts = (
         (wrong, "wrong"),
@@ -196,6 +197,8 @@ def _render_text(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[str]
         table_cases = [case for case in user_rules.plan.cases if case.table_index == number]
         for index, route in enumerate(table.routes):
             yield f"  {name_route(index, route)}, {route.at}"
+            for warning in user_rules.route_warnings.get((number, index), ()):
+                yield f"    lint {warning}"
             route_cases = [case for case in table_cases if case.route_index == index]
             yield from _render_cases(route_cases, costs)
             if not route_cases:
@@ -229,6 +232,7 @@ def _explain_unreached(coverage: Coverage, index: int) -> str:
 
 def _render_summary(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
     """Yield the totals, then everything that is not proven or not reached."""
+    yield from (*map(str, user_rules.lint_errors), *user_rules.lint_notes)
     cases = user_rules.plan.cases
     splits = sum(case.needs_judge for case in cases)
     total = sum(costs.values(), Cost(0, 0))
@@ -250,7 +254,10 @@ def _plan_to_json(user_rules: UserRules, costs: dict[str, Cost]) -> dict[str, An
     return {
         **({"variant": user_rules.variant} if user_rules.variant else {}),
         "cases": [_case_to_json(case, user_rules, costs) for case in user_rules.plan.cases],
-        "routes": [_table_to_json(coverage) for coverage in user_rules.plan.coverage],
+        "routes": [
+            _table_to_json(number, coverage, user_rules.route_warnings)
+            for number, coverage in enumerate(user_rules.plan.coverage)
+        ],
         "coverage": user_rules.plan.coverage_share,
         "requests": _cost_to_json(total),
         "world": list(user_rules.world_notes),
@@ -263,6 +270,10 @@ def _plan_to_json(user_rules: UserRules, costs: dict[str, Cost]) -> dict[str, An
             for excluded in user_rules.excluded
         ],
         "notes": list(user_rules.notes),
+        "lint_errors": [
+            {**_position_to_json(error.at), "code": error.cause.code, "because": error.cause.what}
+            for error in user_rules.lint_errors
+        ],
     }
 
 
@@ -329,7 +340,11 @@ def _answer_to_json(case: Case) -> dict[str, Any]:
     return values | {key: value for key, value in further_values.items() if value}
 
 
-def _table_to_json(coverage: Coverage) -> dict[str, Any]:
+def _table_to_json(
+    number: int,
+    coverage: Coverage,
+    route_warnings: Mapping[tuple[int, int | None], tuple[str, ...]],
+) -> dict[str, Any]:
     """Return the JSON value of a route table and the coverage of its routes."""
     reasons = dict(coverage.unreached)
     return {
@@ -343,6 +358,7 @@ def _table_to_json(coverage: Coverage) -> dict[str, Any]:
                 **_position_to_json(route.at),
                 "reached": index in coverage.reached,
                 "reason": reasons.get(index, ""),
+                "lint": list(route_warnings.get((number, index), ())),
             }
             for index, route in enumerate(coverage.table.routes)
         ],

@@ -20,7 +20,7 @@ To add a kind, add its file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -154,12 +154,20 @@ def list_shaped_kinds() -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class UnshapedKinds:
-    """The known kinds of a group that have no shape, with the versions of all of them."""
+    """The known kinds of a group that have no shape, with the versions of all of them.
+
+    `own_versions` has the served versions of kinds that have fewer.
+    """
 
     served_versions: tuple[str, ...] = ()
     removed_versions: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     is_mesh: bool = False
+    own_versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def list_versions(self, name: str) -> tuple[str, ...]:
+        """Return the served versions of a kind."""
+        return self.own_versions.get(name, self.served_versions)
 
 
 @cache
@@ -171,6 +179,7 @@ def _load_unshaped_kinds() -> dict[str, UnshapedKinds]:
             tuple(entry.get("gone", ())),
             tuple(entry["kinds"]),
             group.endswith("istio.io") or group.startswith("gateway."),
+            {kind: tuple(names) for kind, names in entry.get("versions_of", {}).items()},
         )
         for group, entry in _read_yaml(SHAPES / "others.yaml").items()
     }

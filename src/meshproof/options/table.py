@@ -187,6 +187,12 @@ class RunOptions:
         "read kustomizations and charts as they are: no kustomize, kubectl or helm is run",
         _READING,
     )
+    no_lint: bool = _option(
+        False,
+        Flag(),
+        "do not lint the rules: errors fail a run, warnings stand beside their routes",
+        (*_RUN, "plan", "smoke"),
+    )
     mtls: str = _option(
         "permissive", Choice(("permissive", "strict", "disable")), "the mesh's mTLS", _LOCAL
     )

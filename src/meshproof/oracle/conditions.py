@@ -192,6 +192,9 @@ def encode_path(path: str) -> str:
     return quote(path, safe=_UNENCODED)
 
 
+_CLAIM = "@request.auth.claims"
+
+
 def explain_unsendable_path(match: Match | None) -> str:
     """Return why no browser sends a path that the match takes, "" if one does or none is needed."""
     uri = match.uri if match else None
@@ -203,6 +206,13 @@ def explain_unsendable_path(match: Match | None) -> str:
     if not is_sendable_path(sent):
         return f"a browser resolves the dots of the path '{uri.value}' before it asks"
     return f"a browser asks for '{sent}' in place of '{uri.value}', and that is not matched"
+
+
+def explain_claim(match: Match | None) -> str:
+    """Return that a match asks for a claim of a token, "" if it does not: no case brings one."""
+    headers = match.headers + match.without_headers if match else ()
+    claims = [name for name, _ in headers if name.lower().startswith(_CLAIM)]
+    return f"it asks for '{claims[0]}', and no case brings a token" if claims else ""
 
 
 def is_sendable_path(path: str) -> bool:

@@ -41,6 +41,7 @@ from meshproof.oracle.conditions import (
     Call,
     Condition,
     encode_path,
+    explain_claim,
     explain_unsendable_path,
     is_sendable_path,
     list_conditions,
@@ -652,7 +653,14 @@ class _TableDeriver:
             for call in itertools.islice(_generate_calls(entrance, match), 1):
                 if blocking := self._find_blocking_match(entrance, call, index):
                     return self._explain_blocked(blocking, index, entrance, call)
-        reasons = filter(None, map(explain_unsendable_path, route.matches))
+        reasons = filter(
+            None,
+            (
+                explain(match)
+                for match in route.matches
+                for explain in (explain_claim, explain_unsendable_path)
+            ),
+        )
         return next(reasons, "no request was found that satisfies its match")
 
     def _explain_blocked(self, blocking: Match, index: int, entrance: Call, call: Call) -> str:

@@ -27,8 +27,8 @@ _MARKS = (
     "smoke: a test of the nightly run alone (`meshproof smoke`)",
     "checks(n): how many times this test judges (1 where it is not said); shares the run's alpha",
 )
-#: What a test of user rules takes: a case, or an object that is not checked.
-_USER_RULE_PARAMETERS = ("rule_case", "rule_aside")
+#: What a test of user rules takes: a case, an object that is not checked, or an error of lint.
+_USER_RULE_PARAMETERS = ("rule_case", "rule_aside", "rule_finding")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -133,20 +133,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             values = _list_values(metafunc.config, name)
         except MeshproofError as error:
             raise pytest.Collector.CollectError(str(error)) from None
-        if name == "rule_aside":
-            get_context(metafunc.config).has_excluded_test = True
+        context = get_context(metafunc.config)
+        context.has_excluded_test |= name == "rule_aside"
+        context.has_lint_test |= name == "rule_finding"
         if values:
             ids = [getattr(value, "id", None) or value.name for value in values]
             metafunc.parametrize(name, values, ids=ids, indirect=True)
 
 
 def _list_values(config: pytest.Config, parameter: str) -> Sequence[Any]:
-    """Return the cases of --mesh-rules for `rule_case`, excluded objects for `rule_aside`."""
+    """Return the cases of --mesh-rules for `rule_case`, excluded objects for `rule_aside`.
+
+    For `rule_finding` the errors that lint has found in them.
+    """
     if not get_options(config).rules:
         return ()
     from meshproof.plugin import settings
 
     user_rules = settings.load_user_rules(config)
+    if parameter == "rule_finding":
+        return user_rules.lint_errors
     return user_rules.plan.cases if parameter == "rule_case" else user_rules.excluded
 
 
@@ -169,13 +175,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _check_excluded_objects(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Raise BadRules for objects that are not checked if no test of this run reports them."""
-    takes_cases = any("rule_case" in getattr(item, "fixturenames", ()) for item in items)
-    if not takes_cases or get_context(config).has_excluded_test:
+    """Raise BadRules for what is not checked, or wrong, if no test of this run reports it."""
+    if not any("rule_case" in getattr(item, "fixturenames", ()) for item in items):
         return
-    excluded = [entry for entry in _list_values(config, "rule_aside") if entry.exit_code]
-    if excluded:
-        raise BadRules("\n".join(map(str, excluded)))
+    context = get_context(config)
+    unreported: list[Any] = []
+    if not context.has_excluded_test:
+        unreported += [entry for entry in _list_values(config, "rule_aside") if entry.exit_code]
+    if not context.has_lint_test:
+        unreported += _list_values(config, "rule_finding")
+    if unreported:
+        raise BadRules("\n".join(map(str, unreported)))
 
 
 def _plan_run(config: pytest.Config, items: list[pytest.Item]) -> None:

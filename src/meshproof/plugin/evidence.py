@@ -32,7 +32,8 @@ _EVIDENCE = pytest.StashKey["Evidence"]()
 class Evidence:
     """What a test collects for its report: its rule, its checks and the reason of each verdict.
 
-    `rule`: file:line of the rule. `route`: which route a case is of. `has_match`: the rule holds
+    `rule`: file:line of the rule. `route`: which route a case is of. `code`, `warnings`: what
+    lint says of the rule, or of the route. `has_match`: the rule holds
     for some requests only.
     `options`: for each of its rules, the options that it sets for the judge.
     `explanations`: one for each check, None where a check had labels and no visits.
@@ -43,6 +44,8 @@ class Evidence:
     dialect: str = ""
     rule: str = ""
     route: str = ""
+    code: str = ""
+    warnings: tuple[str, ...] = ()
     has_match: bool = False
     options: list[Options] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)

@@ -244,6 +244,8 @@ class Recorder:
             served=_find_served_state(item) if call.when == "call" and not is_void else None,
             requests=sum(sample.sent for sample in evidence.samples),
             route=evidence.route,
+            code=evidence.code,
+            warnings=evidence.warnings,
         )
 
     def _determine_outcome(self, call: pytest.CallInfo[None], evidence: Evidence) -> Outcome:
@@ -317,7 +319,8 @@ class Recorder:
         if self._context.user_rules is not None:
             self.run.not_proven = list_not_proven(self._context.user_rules)
             self.run.unreached = list(list_unreached(self._context.user_rules))
-            self.run.notes = [*self.run.notes, *self._context.user_rules.notes]
+            user_rules = self._context.user_rules
+            self.run.notes = [*self.run.notes, *user_rules.notes, *user_rules.lint_notes]
         self.run.seconds = round(time.monotonic() - self._start_time, 2)
         if exitstatus == pytest.ExitCode.OK and self.run.lacking:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED  # pytest takes it for skipped

@@ -32,7 +32,8 @@ class RunContext:
     run_id: marks every request of the run. check_count: how many checks share the run's alpha, at
     least 1. needs_addons: whether a collected test needs addons. user_rules: the rules of
     --mesh-rules, once they are read. has_excluded_test: whether a collected test reports what of
-    them is not checked. notes: how the run is made, for its reports.
+    them is not checked, has_lint_test whether one reports the errors of lint. notes: how the
+    run is made, for its reports.
     report_progress: receives each line of progress.
     """
 
@@ -42,6 +43,7 @@ class RunContext:
     needs_addons: bool = False
     user_rules: UserRules | None = None
     has_excluded_test: bool = False
+    has_lint_test: bool = False
     notes: list[str] = field(default_factory=list)
     report_progress: Callable[[str], None] = _ignore_progress
 

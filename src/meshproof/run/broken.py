@@ -23,20 +23,24 @@ class BrokenByCause:
 
     @property
     def example(self) -> Result:
-        """The result that shows it best: one that breaks as a whole, if there is one."""
-        return max(self.results, key=_get_share)
+        """The result that shows it best: a case, if possible one that breaks as a whole."""
+        return max(self.results, key=lambda result: (not result.code, _get_share(result)))
 
     @property
     def breaks(self) -> str:
-        """The routes with the number of their cases that break: `canary 7 of 7 cases`."""
-        broken = Counter(result.route for result in self.results)
+        """The routes with the number of their cases that break: `canary 7 of 7 cases`.
+
+        Empty for what only lint says.
+        """
+        broken = Counter(result.route for result in self.results if not result.code)
         parts = [
             f"{route or 'no route'} {count} of {self.case_counts[route]}"
             for route, count in broken.items()
         ]
         more = f" and {len(parts) - _MAX_ROUTES} more routes" if len(parts) > _MAX_ROUTES else ""
-        first, *others = parts[:_MAX_ROUTES]
-        return ", ".join([f"{first} cases", *others]) + more
+        if parts:
+            parts[0] = f"{parts[0]} cases"
+        return ", ".join(parts[:_MAX_ROUTES]) + more
 
     @property
     def shares(self) -> str:
@@ -63,7 +67,7 @@ def has_cause(result: Result) -> bool:
 
 def group_by_cause(run: Run) -> list[BrokenByCause]:
     """Return the causes of a run in the order of their first results."""
-    counts = Counter(result.route for result in run.results)
+    counts = Counter(result.route for result in run.results if not result.code)
     by_cause: dict[Cause, list[Result]] = {}
     for result in filter(has_cause, run.results):
         if result.failure and result.failure.root_cause:

@@ -22,7 +22,8 @@ class Cause:
     @property
     def why(self) -> str:
         """The detail with the code of the lint finding."""
-        return f"{self.detail} ({self.code})" if self.code else self.detail
+        code = f"({self.code})" if self.code else ""
+        return " ".join(part for part in (self.detail, code) if part)
 
     @property
     def repair(self) -> str:

@@ -88,7 +88,8 @@ class Result:
     took, `exit_code` that of the error that ended it (0: none of its own), `served` how the mesh
     had settled before the first request was judged (None: it had not, or the test has no mesh),
     `requests` how many requests the test sent for its samples, `route` names the route of the
-    user's rules that its case is of ("" for none).
+    user's rules that its case is of ("" for none). `code` is that of the lint finding that it
+    reports in place of a case, `warnings` are what lint says of its route.
     """
 
     promise: str
@@ -105,6 +106,8 @@ class Result:
     served: Served | None = None
     requests: int = 0
     route: str = ""
+    code: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -242,6 +245,7 @@ class Run:
             ]
             served = item.pop("served", None)
             item |= {"outcome": Outcome(item["outcome"]), "checks": tuple(checks)}
+            item["warnings"] = tuple(item.get("warnings", ()))
             if failure := item.pop("failure", None):
                 item["failure"] = _read_failure(failure)
             results.append(Result(**item, served=Served(**served) if served else None))

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from meshproof.base.errors import UsageError
@@ -46,7 +46,8 @@ def read_called_url(options: argparse.Namespace) -> CalledUrl:
 
 def load_rules(options: argparse.Namespace) -> UserRules:
     """Return the rules that a command line names. Raises BadRules as `loading.load` does."""
-    return loading.load([options.rules], reading=loading.read_reading_options(options))
+    reading = replace(loading.read_reading_options(options), no_lint=True)
+    return loading.load([options.rules], reading=reading)
 
 
 def explain_url(called: CalledUrl, user_rules: UserRules) -> Explanation:

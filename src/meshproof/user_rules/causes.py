@@ -60,6 +60,7 @@ def _explain_unseen_subset(dead_end: DeadEnd) -> Cause:
         "a DestinationRule holds in its own namespace, or in that of the Service or of istiod for "
         "all callers that its exportTo names",
         ("the DestinationRule in the namespace of the Service", _ELSEWHERE),
+        "MP0527",
     )
 
 

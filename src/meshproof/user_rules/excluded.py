@@ -28,6 +28,7 @@ from meshproof.documents.manifest import At, Document
 from meshproof.documents.value import Value
 from meshproof.inventory.workloads import WORKLOAD_KINDS
 from meshproof.rules.gateway_api.listeners import intersect_hosts
+from meshproof.run.cause import Cause
 
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
 _ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule", "VirtualService")
@@ -46,7 +47,8 @@ class Excluded:
     """An object, or a part of one, that is not checked: its place, its name, and why.
 
     `is_wrong` says that the object is an error, not only beyond meshproof. `cause` is the object
-    that it depends on. `is_allowed` says that the user has named it as known.
+    that it depends on. `is_allowed` says that the user has named it as known. `is_lacking` says
+    that something is not in what is read. `lint_cause` is the error of lint that explains it.
     """
 
     at: At
@@ -55,6 +57,8 @@ class Excluded:
     is_wrong: bool = False
     cause: Excluded | None = None
     is_allowed: bool = False
+    is_lacking: bool = False
+    lint_cause: Cause | None = None
 
     @property
     def title(self) -> str:
@@ -62,9 +66,14 @@ class Excluded:
         return f"{self.name} does as it says"
 
     @property
+    def is_failed(self) -> bool:
+        """Whether it is a failure of the run."""
+        return self.is_wrong or self.lint_cause is not None
+
+    @property
     def exit_code(self) -> int:
         """The exit code of a run that has it."""
-        if self.is_wrong:
+        if self.is_failed:
             return EXIT_FAILED
         return EXIT_PASSED if self.is_allowed else EXIT_INCONCLUSIVE
 
@@ -82,7 +91,8 @@ class Excluded:
         return any(fnmatchcase(own_name, name) for own_name in names) and field in ("", self.field)
 
     def __str__(self) -> str:
-        return f"{self.at}: {self.name} is not checked: {self.because}"
+        code = f" ({self.lint_cause.code})" if self.lint_cause else ""
+        return f"{self.at}: {self.name} is not checked: {self.because}{code}"
 
 
 def allow_named(
@@ -207,10 +217,12 @@ class RuleObjects:
         is_wrong = len(relevant) > len(beyond)
         error = next(error for error in relevant if self._is_beyond(error) != is_wrong)
         reason = "; ".join(dict.fromkeys(error.reason for error in relevant))
-        if isinstance(error, Missing) and not is_wrong:
+        is_lacking = isinstance(error, Missing) and not is_wrong
+        if is_lacking:
             reason = f"{reason} (in what is read)"
         at = At(error.file, error.line, error.column)
-        self._exclude(document, Excluded(at, name_object(document), reason, is_wrong))
+        entry = Excluded(at, name_object(document), reason, is_wrong, is_lacking=is_lacking)
+        self._exclude(document, entry)
 
     def _is_beyond(self, error: BadRules) -> bool:
         """Say whether an object may be right, and only cannot be checked."""

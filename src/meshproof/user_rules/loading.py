@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,9 @@ from meshproof.user_rules.surroundings import Surroundings, describe_world, read
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import Document
+    from meshproof.documents.sources import SourceFiles
     from meshproof.mesh.protocol import ClusterOptions
+    from meshproof.user_rules.linting import LintError
 
 #: Requests of a batch, after which their mirrored copies are counted.
 COPY_BATCH = 200
@@ -68,6 +70,7 @@ class ReadingOptions:
     objects that need not be supported: `KIND/NAME[:FIELD]`. `inventory` are paths of what the rules
     stand on. `intent` are files of expectations, beside `meshproof.yaml` in the folders of rules.
     `no_render` leaves kustomizations and charts as they are.
+    With `no_lint` the rules are not linted.
     """
 
     exclude: tuple[str, ...] = ()
@@ -75,6 +78,7 @@ class ReadingOptions:
     inventory: tuple[str, ...] = ()
     intent: tuple[str, ...] = ()
     no_render: bool = False
+    no_lint: bool = False
 
 
 def read_reading_options(options: object) -> ReadingOptions:
@@ -85,6 +89,7 @@ def read_reading_options(options: object) -> ReadingOptions:
         tuple(getattr(options, "inventory", ())),
         tuple(getattr(options, "intent", ())),
         getattr(options, "no_render", False),
+        bool(getattr(options, "no_lint", False)),
     )
 
 
@@ -94,7 +99,8 @@ class UserRules:
 
     `unproven` are fields of the rules that no case can prove, `excluded` are objects that are not
     checked at all, `notes` say what of the files takes no part. `variant` names which of several
-    objects of one name are among the rules.
+    objects of one name are among the rules. `lint_errors` and `route_warnings` are what lint says,
+    the latter by table and route; `lint_notes` is what it says of no route.
     """
 
     rules: RuleSet
@@ -104,6 +110,9 @@ class UserRules:
     excluded: tuple[Excluded, ...] = ()
     notes: tuple[str, ...] = ()
     variant: str = ""
+    lint_errors: tuple[LintError, ...] = ()
+    route_warnings: Mapping[tuple[int, int | None], tuple[str, ...]] = field(default_factory=dict)
+    lint_notes: tuple[str, ...] = ()
 
     @cached_property
     def workloads(self) -> Workloads:
@@ -134,6 +143,10 @@ class UserRules:
         table = self.plan.coverage[case.table_index].table
         route = table.routes[case.route_index]
         return route.name or f"{table.name} route {case.route_index + 1}"
+
+    def list_warnings(self, case: Case) -> tuple[str, ...]:
+        """Return what lint says of the route of a case."""
+        return self.route_warnings.get((case.table_index, case.route_index), ())
 
     def build_request(self, case: Case) -> HttpRequest:
         """Return the HTTP request of a case; if mirrored, it has a new number each time."""
@@ -225,6 +238,11 @@ def _read_sources(
 
 def _load_turn(sources: _Sources, reading: ReadingOptions, contents: Contents) -> UserRules:
     """Derive the cases of what was read, with `contents` as what the files hold."""
+    linted = [
+        *contents.documents,
+        *filter(_is_of_mesh, contents.others),
+        *sources.live_documents,
+    ]
     contents.documents = [*_remove_foreign_ingresses(contents), *_take_pod_makers(contents)]
     _set_ambient_gateways_apart(contents)
     objects = RuleObjects([*contents.documents, *sources.live_documents], sources.live_namespaces)
@@ -233,22 +251,55 @@ def _load_turn(sources: _Sources, reading: ReadingOptions, contents: Contents) -
     if not are_live:
         objects.remove_unknown_gateways(contents)
     user_rules = _check_objects(objects, contents, are_live, sources.surroundings)
-    excluded, unused = allow_named(objects.excluded, reading.allow_unsupported)
-    notes = [f"rendered: {file}" for file in contents.files.rendered]
-    if contents.left_out:
-        notes.append(f"left out: {', '.join(summarize_left_out(contents.left_out))}")
-    notes += [f"--allow-unsupported {pattern}: nothing here has that name" for pattern in unused]
-    user_rules = replace(
-        user_rules,
-        excluded=excluded,
-        notes=tuple(notes),
-    )
+    user_rules = _add_excluded(user_rules, objects, contents, reading)
     expectations = [
         expectation
         for file in sources.intent_files
         for expectation in intent.read_expectations(file)
     ]
-    return intent.add_intent(user_rules, expectations)
+    user_rules = intent.add_intent(user_rules, expectations)
+    if reading.no_lint:
+        return replace(user_rules, lint_notes=("not linted: --no-lint",))
+    is_partial = bool(objects.list_unread() or sources.surroundings.unread or contents.variants)
+    inventory = sources.surroundings.documents
+    return _add_findings(user_rules, linted, inventory, contents.files, is_partial)
+
+
+def _add_excluded(
+    user_rules: UserRules, objects: RuleObjects, contents: Contents, reading: ReadingOptions
+) -> UserRules:
+    """Return the rules with what is not checked, and what of the files takes no part."""
+    excluded, unused = allow_named(objects.excluded, reading.allow_unsupported)
+    notes = [f"rendered: {file}" for file in contents.files.rendered]
+    if contents.left_out:
+        notes.append(f"left out: {', '.join(summarize_left_out(contents.left_out))}")
+    notes += [f"--allow-unsupported {pattern}: nothing here has that name" for pattern in unused]
+    return replace(
+        user_rules,
+        excluded=excluded,
+        notes=tuple(notes),
+    )
+
+
+def _add_findings(
+    user_rules: UserRules,
+    objects: Sequence[Document],
+    inventory: Sequence[Document],
+    files: SourceFiles,
+    is_partial: bool,
+) -> UserRules:
+    """Return the rules with what lint says of their objects."""
+    from meshproof.user_rules import linting  # late: the checks are many modules
+
+    findings = linting.find_mistakes(objects, inventory, files, is_partial)
+    report, excluded = linting.build_report(findings, objects, user_rules.plan, user_rules.excluded)
+    return replace(
+        user_rules,
+        excluded=excluded,
+        lint_notes=report.notes,
+        lint_errors=report.errors,
+        route_warnings=report.route_warnings,
+    )
 
 
 def _set_ambient_gateways_apart(contents: Contents) -> None:
@@ -356,6 +407,14 @@ def _build_user_rules(
     plan = mark_dead_ends(plan, known_hosts, rule_set)
     plan = merge_twins(plan, Workloads(plan_echo_workloads(rule_set, known_hosts)))
     return UserRules(rule_set, plan, known_hosts, tuple(gaps.find_unproven_fields(documents)))
+
+
+def _is_of_mesh(document: Document) -> bool:
+    """Say whether an object has a part in routing, served or not, or is none that there is."""
+    try:
+        return find_role(document.group, document.kind) is not Role.NO_EFFECT
+    except BadRules:
+        return True
 
 
 def _is_rule(document: Document) -> bool:

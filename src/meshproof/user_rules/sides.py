@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meshproof.base.errors import UsageError, suggest_nearest
@@ -76,6 +76,7 @@ def opened_side(name: SideName, reading: ReadingOptions) -> Iterator[Side]:
     Raises UsageError for a revision that there is not, or that lacks the path, BadRules for rules
     that cannot be read.
     """
+    reading = replace(reading, no_lint=True)
     if not name.revision:
         yield Side(name, loading.load([name.path], reading=reading))
         return

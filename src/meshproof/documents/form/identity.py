@@ -255,7 +255,7 @@ def _check_unshaped_kind(identity: Identity, group: str, name: str, version: str
     A kind of the mesh in a served version gets one, too: meshproof does not read it.
     """
     unshaped_kinds = schema.find_unshaped_kinds(group)
-    newest_version = _find_newest_version(schema.MOVED_KINDS.get((group, name), group))
+    newest_version = _find_newest_version(schema.MOVED_KINDS.get((group, name), group), name)
     if version in unshaped_kinds.removed_versions:
         identity.add_defect(
             DefectKind.GONE_VERSION,
@@ -264,7 +264,7 @@ def _check_unshaped_kind(identity: Identity, group: str, name: str, version: str
             newest_version,
             name,
         )
-    elif version not in unshaped_kinds.served_versions:
+    elif version not in unshaped_kinds.list_versions(name):
         identity.add_defect(
             DefectKind.UNKNOWN_VERSION,
             "apiVersion",
@@ -276,9 +276,9 @@ def _check_unshaped_kind(identity: Identity, group: str, name: str, version: str
         identity.add_defect(DefectKind.NOT_CHECKED, "kind", f"{name} is not read by meshproof")
 
 
-def _find_newest_version(group: str) -> str:
-    """Return the newest apiVersion of a group's kinds without a shape, empty if all are removed."""
-    version = next(iter(schema.find_unshaped_kinds(group).served_versions), "")
+def _find_newest_version(group: str, name: str) -> str:
+    """Return the newest apiVersion of a kind without a shape, empty if all are removed."""
+    version = next(iter(schema.find_unshaped_kinds(group).list_versions(name)), "")
     return f"{group}/{version}".lstrip("/") if version else ""
 
 
@@ -302,7 +302,7 @@ def _check_wrong_group(identity: Identity, group: str, name: str) -> None:
     best_kind = _find_best_kind(identity.root, None, name)
     kind = kinds[nearest_group] if nearest_group else (best_kind or kinds[groups[0]])
     if kind is None:
-        newest_version = _find_newest_version(nearest_group or groups[0])
+        newest_version = _find_newest_version(nearest_group or groups[0], name)
         identity.add_defect(
             DefectKind.UNKNOWN_VERSION, "apiVersion", api_version, newest_version, name
         )
@@ -316,8 +316,15 @@ def _check_wrong_group(identity: Identity, group: str, name: str) -> None:
 
 
 def _check_unknown_kind(identity: Identity, group: str, name: str) -> None:
-    """Report a kind that no group has; repair a typo."""
+    """Report a kind that no group has; repair a typo.
+
+    Adapters of Mixer brought kinds of their own: all but near typos of rules were removed with it.
+    """
     nearest_name = find_closest_word(name, schema.list_kinds(group))
+    if group == _LEGACY_GROUP:
+        nearest_name = find_closest_word(name, schema.list_shaped_kinds().get(group, ()), 0.8)
+        if not nearest_name:
+            return
     kind = schema.load_kind(group, nearest_name) if nearest_name else None
     identity.add_defect(
         DefectKind.UNKNOWN_KIND, "kind", name, nearest_name, identity.get_text("apiVersion")

@@ -156,6 +156,10 @@ def _check_integer_or_text(value: Value, content: Scalar, shape: Shape) -> Itera
         yield _build_type_defect(value, shape)
 
 
+#: Istio refuses shorter ones (ValidateDuration, and the rules of its CRDs).
+_MIN_SECONDS = 0.001
+
+
 def _check_duration(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
     """Yield a defect unless it is a duration as Go writes it, above 0 where needed."""
     if not isinstance(content, str):
@@ -168,7 +172,7 @@ def _check_duration(value: Value, content: Scalar, shape: Shape) -> Iterator[Def
             shape.description,
             f"{spelt_out[1]}{(spelt_out[2] or 's').lower()}" if spelt_out else "",
         )
-    elif shape.type == "duration" and not seconds:
+    elif shape.type == "duration" and seconds < _MIN_SECONDS:
         yield _build_range_defect(value, "a duration of 1ms or more")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from meshproof.documents.form.defect import DefectKind
 from meshproof.documents.lookup import find_values, locate_spec, read_spec, read_text
-from meshproof.lint.engine.finding import Hit
+from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
 CODE = "MP0106"
@@ -30,6 +30,8 @@ def check(project: Project) -> Iterator[Hit]:
                 locate_spec(document),
                 f"spec: 'hosts' is missing, and no VirtualService here delegates to {name[1]}",
                 "hosts: [the service's name]",
+                # A part that a rule elsewhere may delegate to. Istio refuses it with gateways.
+                None if find_values(spec, "gateways") else Level.WARNING,
             )
     yield from _check_port_policies(project)
     for document in project.documents_of_kind("RouteRule", "DestinationPolicy"):

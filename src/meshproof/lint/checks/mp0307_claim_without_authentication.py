@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.base.names import MESH, ROOT_NAMESPACE
+from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.inventory.selectors import Selector
 from meshproof.inventory.workloads import Workload
-from meshproof.lint.engine.finding import Hit
+from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import RouteTable
 from meshproof.lint.model.route_tables import read_route_tables
@@ -28,17 +28,20 @@ def check(project: Project) -> Iterator[Hit]:
                 if condition.part.startswith(_CLAIM):
                     reason, repair = _find_missing_authentication(project, table)
                     if reason:
-                        yield Hit(condition.at, f"{route.name}: {reason}", repair)
+                        level = None if table.applies_to_mesh else Level.WARNING
+                        yield Hit(condition.at, f"{route.name}: {reason}", repair, level)
 
 
 def _find_missing_authentication(project: Project, table: RouteTable) -> tuple[str, str]:
     """Return why no token is checked before a rule, and the repair; empty texts if one is."""
     names = [gateway.full_name for gateway in table.gateways]
-    if all(name == MESH for name in names):
+    if table.applies_to_mesh:  # Istio refuses it (ValidateVirtualService)
         reason = "claims are matched at gateways only, and this rule is for sidecars"
         return reason, "spec.gateways: the gateway that the requests come in by"
     inventory = project.inventory
     policies = inventory.list_selectors("RequestAuthentication")
+    if not policies and any(name in inventory.gateways for name in names):
+        return "no RequestAuthentication is in the files", "a RequestAuthentication"
     for name in names:
         gateway = inventory.gateways.get(name)
         workloads = inventory.select_workloads(gateway.selector) if gateway is not None else []

@@ -8,7 +8,7 @@ from meshproof.documents.lookup import read_text
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import Route
-from meshproof.lint.model.route_tables import read_route_tables
+from meshproof.lint.model.route_tables import gets_requests, read_route_tables
 from meshproof.rules.written import WrittenDestination
 
 CODE = "MP0603"
@@ -20,7 +20,7 @@ def check(project: Project) -> Iterator[Hit]:
         for route in table.routes:
             for mirror in route.mirrors:
                 for destination in route.destinations:
-                    if _can_share_pod(destination, mirror):
+                    if gets_requests(route, destination) and _can_share_pod(destination, mirror):
                         yield _build_hit(route, destination, mirror)
                         break
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.base.names import CLUSTER_DOMAIN
+from meshproof.documents.lookup import find_values, get_value, read_spec, read_text
 from meshproof.inventory import Inventory
+from meshproof.inventory.gateways import GATEWAY_API_GROUP
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route_tables import read_route_tables
@@ -20,7 +23,7 @@ def check(project: Project) -> Iterator[Hit]:
     inventory = project.inventory
     hosts_with_tls = {
         setting.host for setting in inventory.tls_settings if setting.mode not in ("", "DISABLE")
-    }
+    } | set(_list_backend_policies(project))
     for table in read_route_tables(project):
         for route in table.routes_of("http"):
             for destination in (*route.destinations, *route.mirrors):
@@ -33,6 +36,14 @@ def check(project: Project) -> Iterator[Hit]:
                     f"{protocol.upper()}",
                     f"a DestinationRule for {destination.source_text} with tls: {{mode: SIMPLE}}",
                 )
+
+
+def _list_backend_policies(project: Project) -> Iterator[str]:
+    """Yield the hosts of the Services to which a BackendTLSPolicy begins TLS."""
+    for document in project.named_documents("BackendTLSPolicy", group=GATEWAY_API_GROUP):
+        for target in find_values(read_spec(document), "targetRefs"):
+            if name := read_text(get_value(target, "name")):
+                yield f"{name}.{document.namespace}.{CLUSTER_DOMAIN}"
 
 
 def _find_protocol(inventory: Inventory, destination: WrittenDestination) -> str:

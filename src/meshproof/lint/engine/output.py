@@ -15,6 +15,7 @@ from meshproof.documents.manifest import STDIN_NAME
 from meshproof.documents.sources import SourceFiles
 from meshproof.lint import Page
 from meshproof.lint.engine.finding import Finding, Level
+from meshproof.lint.engine.folding import fold_by_folder
 
 _STYLES = {Level.ERROR: "bold red", Level.WARNING: "bold yellow", Level.INFO: "bold cyan"}
 _SARIF_LEVELS = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
@@ -52,9 +53,9 @@ def _format_count(count: int, noun: str) -> str:
 
 
 def render_text(findings: Sequence[Finding], sources: SourceFiles) -> Iterator[Part]:
-    """Yield the findings with their source lines, then the summary."""
+    """Yield the findings with their source lines, then the summary; see `fold_by_folder`."""
     lines_by_file: dict[str, list[str]] = {}
-    for finding in findings:
+    for finding in fold_by_folder(findings):
         if finding.at.file not in lines_by_file:
             lines_by_file[finding.at.file] = sources.source_lines(finding.at.file)
         yield from _render_finding(finding, lines_by_file[finding.at.file])

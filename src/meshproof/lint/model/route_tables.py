@@ -93,9 +93,9 @@ def gets_requests(route: Route, destination: WrittenDestination) -> bool:
     if destination in route.mirrors:
         return False
     split = route.actions.split
-    for entry in split.entries if split is not None and len(split.entries) > 1 else ():
+    for entry in split.entries if split and len(split.entries) > 1 else ():
         host = get_value(get_value(entry, "destination"), "host") or get_value(entry, "name")
-        if split is not None and host is not None and host.at == destination.at:
+        if split and host is not None and host.at == destination.at:
             weight = get_value(entry, "weight")
             return bool(split.default_weight if weight is None else weight.content)
     return True

@@ -30,7 +30,7 @@ _ANSWER_KEYS = ("redirect", "directResponse")
 #: Statuses of a redirect.
 REDIRECT_CODES = (301, 302, 303, 307, 308)
 #: Conditions of a retry (Envoy's docs, x-envoy-retry-on and x-envoy-retry-grpc-on).
-_RETRY_CONDITIONS = (
+RETRY_CONDITIONS = (
     "5xx",
     "cancelled",
     "connect-failure",
@@ -360,15 +360,15 @@ def _read_retry_conditions(retry_on: Value) -> tuple[str, ...]:
     """Return the conditions of a retry: names that Envoy knows, and statuses."""
     conditions = tuple(condition.strip() for condition in retry_on.text().split(","))
     for condition in conditions:
-        if condition not in _RETRY_CONDITIONS and not _is_known_status(condition):
-            hint = suggest_nearest(condition, _RETRY_CONDITIONS)
+        if condition not in RETRY_CONDITIONS and not is_known_status(condition):
+            hint = suggest_nearest(condition, RETRY_CONDITIONS)
             raise retry_on.at.error(
                 f"{retry_on.path}: '{condition}' is no condition of a retry, nor a status{hint}"
             )
     return conditions
 
 
-def _is_known_status(text: str) -> bool:
+def is_known_status(text: str) -> bool:
     """Say whether text is a status with a name: Istio takes no other as a condition of a retry."""
     return text.isdigit() and any(int(text) in statuses for statuses in _KNOWN_STATUSES)
 
