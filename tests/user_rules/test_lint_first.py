@@ -233,3 +233,22 @@ def test_the_example_of_a_cause_is_a_case_if_one_breaks() -> None:
     ]
     (group,) = group_by_cause(Run("0", "local", "", "", "", results=results))
     assert (group.example.promise, group.breaks) == ("case", "rest 1 of 2 cases")
+
+
+CLAIM = write_head("Gateway", "gw") + (
+    "spec: {selector: {istio: ingressgateway}, servers: "
+    "[{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.example]}]}\n---\n"
+    + write_head("VirtualService", "web")
+    + "spec:\n  hosts: [a.example]\n  gateways: [gw]\n  http:\n"
+    '  - match: [{headers: {"@request.auth.claims.group": {exact: admin}}}]\n'
+    "    route: [{destination: {host: web}}]\n"
+    "  - route: [{destination: {host: web}}]\n"
+)
+
+
+def test_a_route_for_a_claim_is_unreached_for_that_reason() -> None:
+    Path("rules.yaml").write_text(CLAIM)
+    user_rules = loading.load(["rules.yaml"])
+    ((_, reason),) = user_rules.plan.coverage[0].unreached
+    assert reason == "it asks for '@request.auth.claims.group', and no case brings a token"
+    assert [warning[:6] for warning in user_rules.route_warnings[0, 0]] == ["MP0307"]
