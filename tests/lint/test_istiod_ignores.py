@@ -202,8 +202,8 @@ def test_a_mirror_to_a_subset_of_weight_0_is_no_mirror_to_itself() -> None:
     ("hosts", "gateways", "expected"),
     [
         ("shop.example, b.example", "gw, gw-b", []),
-        ("shop.example, c.example", "gw, gw-b", ["MP0515", "MP0515"]),
-        ("shop.example, c.example", "gw, elsewhere/gw", []),
+        ("shop.example, c.example", "gw, gw-b", ["MP0515"] * 3),  # gw-b serves neither
+        ("shop.example, c.example", "gw, elsewhere/gw", ["MP0509"]),
         ("b.example", "gw", ["MP0515"]),
         ("b.example", "gw, gw-b", ["MP0515"]),
     ],

@@ -66,7 +66,9 @@ class Finding:
         return {
             "code": self.code,
             "level": str(self.level),
-            **self.at._asdict(),
+            "file": self.at.file,
+            "line": self.at.line,
+            "column": self.at.column,
             "message": self.message,
             "suggestion": self.suggestion,
         }
