@@ -5,6 +5,7 @@ The fields are those of Istio's CRDs (`tests/lint/test_schema_crds.py` holds our
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -125,20 +126,19 @@ class FieldTrials:
 
     def __post_init__(self) -> None:
         self.proven: dict[str, bool] = dict.fromkeys(list_fields(), False)
+        self._tries: Counter[str] = Counter()
 
     def try_set(self, generated: GeneratedSet) -> None:
         """Take away some fields of a set that have changed no answer yet."""
-        objects = list(generated.objects)
-        leaves = [
-            (name, path) for name, path in iter_leaves(objects) if not self.proven.get(name, True)
-        ]
-        for name, path in leaves[:_TRIALS]:
-            if not self.proven[name]:
-                self.proven[name] = self._try_path(generated, path)
+        leaves = dict(iter_leaves(list(generated.objects)))
+        unproven = [name for name in leaves if not self.proven.get(name, True)]
+        for name in sorted(unproven, key=lambda name: self._tries[name])[:_TRIALS]:
+            self._tries[name] += 1
+            self.proven[name] = self._try_path(generated, leaves[name])
 
     def _try_path(self, generated: GeneratedSet, path: Path) -> bool:
         """Say whether the loss of a field, with what cannot be without it, changes an answer."""
-        while len(path) > 3:
+        while len(path) > 2:
             objects = tuple(take_away(list(generated.objects), path))
             changed = self.changes_answer(generated, replace(generated, objects=objects))
             if changed is not None:

@@ -12,7 +12,14 @@ from meshproof.oracle.derive import Call
 from tests.differential import splits
 from tests.differential.asking import ALPHA, Answer, compute_chance, differs
 from tests.differential.comparing import write_objects
-from tests.differential.coverage import LEFT_OUT, find_reason, iter_leaves, list_fields, take_away
+from tests.differential.coverage import (
+    LEFT_OUT,
+    FieldTrials,
+    find_reason,
+    iter_leaves,
+    list_fields,
+    take_away,
+)
 from tests.differential.generator import GeneratedSet, make_object
 from tests.differential.reducing import reduce
 from tests.differential.run import find_explanation, visit_sets
@@ -122,6 +129,23 @@ def test_the_sets_have_nearly_every_field() -> None:
     tried = {name for sets in list_sets(150) for name, _ in iter_leaves(list(sets.objects))}
     missing = set(list_fields()) - tried
     assert len(missing) < 0.1 * len(list_fields()), missing
+
+
+def test_fields_that_were_tried_least_are_taken_away_first() -> None:
+    tried: list[str] = []
+
+    def changes_answer(generated: GeneratedSet, smaller: GeneratedSet) -> bool:
+        before = dict(iter_leaves(list(generated.objects)))
+        tried.extend(before.keys() - dict(iter_leaves(list(smaller.objects))).keys())
+        return False
+
+    trials = FieldTrials(changes_answer)
+    redirect = {"uri": "/b", "authority": "a", "scheme": "http", "port": 1, "redirectCode": 302}
+    routes = [{"redirect": redirect, "timeout": "1s"}]
+    rule = make_object("VirtualService", "shop", "a-rule", {"hosts": ["cart"], "http": routes})
+    trials.try_set(GeneratedSet((rule,), ()))
+    trials.try_set(GeneratedSet((rule,), ()))
+    assert {"VirtualService.http.timeout", "VirtualService.http.redirect.redirectCode"} <= {*tried}
 
 
 def test_an_unknown_kind_of_difference_has_no_explanation() -> None:
