@@ -16,6 +16,7 @@ from pathlib import Path
 
 from meshproof.base import timeouts
 from meshproof.base.waiting import wait_for
+from meshproof.mesh.envoy.admin import STATS_LISTENER
 from meshproof.mesh.envoy.envoy import Envoy
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 
@@ -42,7 +43,8 @@ class MirroredCopies:
         """
         wait_for(self._is_idle, timeouts.COPIES, lambda: "copies of requests do not get anywhere")
         fence = next(self._fences)
-        name, port = next(iter(self._servers.read_listener_ports().items()))
+        ports = self._servers.read_listener_ports()
+        name, port = next(pair for pair in ports.items() if pair[0] != STATS_LISTENER)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeouts.REQUEST)
         connection.request("GET", "/", headers={MIRROR_HEADER: fence})
         connection.getresponse().read()
