@@ -179,6 +179,41 @@ def test_an_overlay_alone_takes_in_its_base(shop: Path) -> None:
     ]
 
 
+@needs_kubectl
+@pytest.mark.usefixtures("kubectl")
+def test_a_renderer_reaches_no_network(shop: Path) -> None:
+    """The proxy that it is given takes no connection: a file of a generator is not fetched."""
+    overlay = shop / "overlays" / "dev" / "kustomization.yaml"
+    generator = "configMapGenerator: [{name: a, files: ['https://example.com/a']}]\n"
+    overlay.write_text(overlay.read_text() + generator)
+    excluded = describe_excluded(loading.load(["k8s"]))
+    assert "kubectl kustomize ended with 1" in excluded
+    assert "127.0.0.1:9" in excluded
+
+
+@needs_kubectl
+@pytest.mark.usefixtures("kubectl")
+def test_labels_that_a_kustomization_adds_are_those_of_the_pods(shop: Path) -> None:
+    deployment = (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n"
+        "spec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}}}\n"
+    )
+    subsets = write_head("DestinationRule", "web") + (
+        "spec: {host: web, subsets: [{name: v1, labels: {version: v1}}]}\n"
+    )
+    rule = RULE.replace("{host: web}", "{host: web, subset: v1}")
+    write(
+        shop / "labels",
+        {
+            "kustomization.yaml": "resources: [all.yaml]\ncommonLabels: {version: v1}\n",
+            "all.yaml": "---\n".join([SERVICE, deployment, subsets, rule]),
+        },
+    )
+    user_rules = loading.load(["k8s/labels"])
+    assert user_rules.notes == ("rendered: k8s/labels/kustomization.yaml",)
+    assert [case.dead_ends for case in user_rules.plan.cases if case.dead_ends] == []
+
+
 @pytest.mark.parametrize(
     "entry",
     [
@@ -276,7 +311,9 @@ def test_a_chart_is_rendered_with_its_values(
         "chart/templates/rule.yaml:3"
     ]
     assert user_rules.notes == ("rendered: chart/Chart.yaml",)
-    assert json.loads(log.read_text())[0] == ["template", "web-shop", str(tmp_path / "chart")]
+    assert json.loads(log.read_text())[0] == [
+        *("template", "--no-hooks", "web-shop", str(tmp_path / "chart"))
+    ]
 
 
 def test_a_chart_without_helm_is_not_rendered(tmp_path: Path, programs: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from meshproof.base import errors
 from meshproof.base.errors import UsageError, suggest_nearest
-from meshproof.base.output import print_json, print_line, write
+from meshproof.base.output import print_json, print_line, print_message, write
 
 if TYPE_CHECKING:
     from meshproof.documents.sources import SourceFiles
@@ -100,7 +100,19 @@ def _lint_paths(options: argparse.Namespace) -> int:
         write(f"{output.render_json(findings)}\n")
     else:
         write(f"{output.render_sarif(findings, sources, _read_pages(), code)}\n")
+    _print_left_out(sources)
     return code
+
+
+def _print_left_out(sources: SourceFiles) -> None:
+    """Say on standard error what of the files no check looks at, by kind."""
+    from meshproof.documents.contents import Reason, sort_contents, summarize_left_out
+
+    left_out = [
+        entry for entry in sort_contents(sources).left_out if entry.reason is not Reason.COPY
+    ]
+    if left_out:
+        print_message(f"left out: {', '.join(summarize_left_out(left_out))}")
 
 
 def _add_live_objects(sources: SourceFiles, paths: list[str]) -> None:

@@ -24,8 +24,9 @@ _CHART_FILES = re.compile(r"Chart\.ya?ml|Chart\.lock|values[-.\w]*\.ya?ml|requir
 _KUSTOMIZE_GROUP = "kustomize.config.k8s.io"
 #: What of a kustomization makes other objects than those of its files, or takes objects from afar.
 _KUSTOMIZE_CHANGES = (
-    *("components", "helmCharts", "namePrefix", "nameSuffix", "namespace", "patches"),
-    *("patchesJson6902", "patchesStrategicMerge", "replacements", "transformers", "vars"),
+    *("commonLabels", "components", "generators", "helmCharts", "labels", "namePrefix"),
+    *("nameSuffix", "namespace", "patches", "patchesJson6902", "patchesStrategicMerge"),
+    *("replacements", "replicas", "transformers", "vars"),
 )
 _REMOTE = re.compile(r"://|\?ref=|^github\.com/|^git@")
 _WORKLOADS = ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")

@@ -111,10 +111,13 @@ class SourceFiles:
         return _LINE_BREAK.split(self.texts.get(file, ""))
 
 
-def read_sources(paths: Iterable[str], exclude: Iterable[str] = ()) -> SourceFiles:
+def read_sources(
+    paths: Iterable[str], exclude: Iterable[str] = (), is_rendered: bool = False
+) -> SourceFiles:
     """Read all that is at `paths` (`-` is standard input), down to each document that can be read.
 
-    Files in folders that match a pattern of `exclude` (`charts/*`, `values.yaml`) are skipped.
+    Files in folders that match a pattern of `exclude` (`charts/*`, `values.yaml`) are skipped. If
+    it `is_rendered` afterwards, a folder may hold nothing but a kustomization or a chart.
     """
     sources, file_ids, patterns = SourceFiles(), set[tuple[int, int]](), list(exclude)
     for path in paths:
@@ -129,7 +132,10 @@ def read_sources(paths: Iterable[str], exclude: Iterable[str] = ()) -> SourceFil
             is_repeated = _read_file(sources, path, file_ids, must_hold_object=True)
         if is_repeated or sources.count_unread() > unread_count:
             continue
-        if not any(map(_looks_like_object, sources.documents[document_count:])):
+        documents = sources.documents[document_count:]
+        if is_rendered and any(map(_makes_objects, documents)):
+            continue
+        if not any(map(_looks_like_object, documents)):
             del sources.documents[document_count:]
             at = At(STDIN_NAME if path == STDIN else path, 1)
             path_type = "folder" if is_folder else "file"
@@ -145,13 +151,16 @@ def parse_sources(text: str, file: str) -> SourceFiles:
     return sources
 
 
+def _makes_objects(document: Document) -> bool:
+    """Say whether a document is of a file that kustomize or helm makes objects of."""
+    return PurePath(document.at.file).name in (*KUSTOMIZATION_FILES, *CHART_FILES)
+
+
 def _looks_like_object(document: Document) -> bool:
     """Say whether a document looks like an object or a rule, even a misspelt one."""
     content = document.root.content
     if not isinstance(content, dict):
         return False
-    if PurePath(document.at.file).name in (*KUSTOMIZATION_FILES, *CHART_FILES):
-        return True  # it makes objects
     return not _OBJECT_KEYS.isdisjoint(content) or "route" in str(
         getattr(content.get("type"), "content", "")
     )

@@ -23,6 +23,8 @@ from meshproof.inventory.services import Service
 _PLATFORM_NAMESPACES = ("istio-ingress", "istio-system", "kube-system")
 #: Services that every cluster has.
 _BUILT_IN_HOSTS = (f"kubernetes.default.{CLUSTER_DOMAIN}",)
+#: Labels of the pods that Istio makes for a Gateway.
+_GATEWAY_LABELS = ("gateway.networking.k8s.io/gateway-name", "istio.io/gateway-name")
 #: API groups whose objects make no Services (a Gateway of Gateway API does).
 _PASSIVE_GROUPS = (
     *("", "apps", "autoscaling", "batch", "cert-manager.io", "config.istio.io", "extensions"),
@@ -163,9 +165,11 @@ class World:
         return any(is_host_within(host, entry_host) for entry_host in self.entry_hosts)
 
     def _list_services_of(self, namespace: str) -> list[Service]:
-        """Return the Services of a namespace."""
+        """Return the Services of a namespace, without those of gateways: they are no apps."""
         return [
-            service for service in self.services.values() if service.document.namespace == namespace
+            service
+            for service in self.services.values()
+            if service.document.namespace == namespace and not _selects_gateway(service)
         ]
 
     def _explain_possible_service(self, name: str, namespace: str, has_nearest: bool) -> str:
@@ -233,6 +237,14 @@ def list_makers(documents: Iterable[Document]) -> tuple[Document, ...]:
 def format_labels(labels: Labels) -> str:
     """Return labels as `version=v1, tier=web`."""
     return ", ".join(f"{key}={value}" for key, value in labels)
+
+
+def _selects_gateway(service: Service) -> bool:
+    """Say whether a Service is that of an ingress or egress gateway."""
+    return any(
+        key in _GATEWAY_LABELS or (key == "istio" and value.endswith("gateway"))
+        for key, value in service.selector
+    )
 
 
 def _pick(labels: Labels, wanted: Labels) -> Labels:

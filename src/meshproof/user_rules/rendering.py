@@ -63,7 +63,7 @@ class _Root:
 
 def read_rendered(paths: Iterable[str], exclude: Iterable[str], renders: bool) -> Contents:
     """Return what is at `paths`, sorted; kustomizations and charts are rendered where needed."""
-    files = read_sources(paths, exclude)
+    files = read_sources(paths, exclude, is_rendered=True)
     for roots, render in (
         (_find_kustomizations(files), _render_kustomization),
         (_find_charts(files), _render_chart),
@@ -272,7 +272,8 @@ def _render_chart(root: _Root, files: SourceFiles) -> list[Document]:
     release = re.sub(r"[^a-z0-9-]", "-", read_text(chart.root.mapping().get("name")).lower())
     with tempfile.TemporaryDirectory(prefix="meshproof-render-") as name:
         chart_folder = os.path.realpath(root.folder)
-        text = _run([program, "template", release[:53] or "release", chart_folder], Path(name))
+        command = [program, "template", "--no-hooks", release[:53] or "release", chart_folder]
+        text = _run(command, Path(name))
     documents = _parse(text, root)
     return move(documents, find_chart_sources(documents, text, root.folder, files), root.file)
 
