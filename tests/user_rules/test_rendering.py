@@ -234,6 +234,16 @@ def test_what_is_afar_is_refused_by_name_before_anything_runs(
     assert not log.exists()
 
 
+def test_what_cannot_be_rendered_is_told_once(shop: Path, programs: Path) -> None:
+    """By the kustomization that makes use of all the others, as the file has the name."""
+    remote = "resources: ['https://example.com/vs.yaml']\nnamespace: dev\n"
+    (shop / "base" / "kustomization.yaml").write_text(remote)
+    (shop / "overlays" / "prod" / "kustomization.yaml").unlink()
+    (entry,) = loading.load(["k8s"]).excluded
+    assert entry.name == "kustomization k8s/overlays/dev/kustomization.yaml:1"
+    assert "https://example.com/vs.yaml is not here" in entry.because
+
+
 def test_helm_inside_kustomize_is_refused(shop: Path, programs: Path) -> None:
     log = add_stand_in(programs, "kustomize", RULE)
     (shop / "base" / "kustomization.yaml").write_text("helmCharts: [{name: web}]\n")

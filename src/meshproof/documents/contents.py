@@ -186,15 +186,19 @@ def _sort_out(contents: Contents, document: Document) -> bool:
 
 def _describe_change(contents: Contents, kustomization: Document) -> str:
     """Return what a kustomization does that its files do not show; empty for nothing."""
+    reason = contents.files.unrendered.get(realpath(kustomization.at.file), "")
+    if reason in contents.files.texts:
+        return ""  # it is a part of another one, which is named
     if change := find_change(kustomization):
         return f"it changes objects of this folder by '{change}'"
-    is_needed = realpath(kustomization.at.file) in contents.files.unrendered
-    return "it takes in objects of other folders" if is_needed else ""
+    return "it takes in objects of other folders" if reason else ""
 
 
 def _explain_unrendered(contents: Contents, at: At) -> str:
     """Return why a file is not rendered, as the end of a message; else what to do about it."""
-    reason = contents.files.unrendered.get(realpath(at.file), "")
+    unrendered = contents.files.unrendered
+    reason = unrendered.get(realpath(at.file), "")
+    reason = unrendered.get(realpath(reason), reason) if reason else ""
     return f": {reason}" if reason else "; render it and check the result"
 
 

@@ -89,8 +89,8 @@ class SourceFiles:
 
     `other_files` are files of folders that are neither YAML nor JSON of Kubernetes nor templates,
     `hidden_folders` those whose name begins with a dot: neither is looked into. `rendered` are the
-    kustomizations and charts in whose place their objects are, `unrendered` files -> why they are
-    not rendered, by the file's real path.
+    kustomizations and charts in whose place their objects are. `unrendered` says, by the real path
+    of a file, why it is not rendered, or of which kustomization or chart it is a part.
     """
 
     documents: list[Document] = field(default_factory=list)

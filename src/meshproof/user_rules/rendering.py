@@ -85,8 +85,8 @@ def _replace_by_rendered(
             raise _NotRendered("--no-render")
         documents = render(root, files)
     except _NotRendered as error:
-        for file in root.inputs:
-            files.unrendered.setdefault(file, str(error))
+        files.unrendered |= dict.fromkeys(root.inputs - files.unrendered.keys(), root.file)
+        files.unrendered[_locate(root.file)] = str(error)
         return
     files.documents = [
         document
@@ -163,11 +163,16 @@ def _list_inputs(kustomization: Document) -> Iterator[str]:
 def _list_named_paths(kustomization: Document) -> Iterator[Path]:
     """Yield the paths that a kustomization names, whether or not there is something."""
     folder = Path(kustomization.at.file).parent
+    yield from (folder / name for name in _list_names(kustomization))
+
+
+def _list_names(kustomization: Document) -> Iterator[str]:
+    """Yield the files and folders that a kustomization names, as they are written."""
     for keys in _LOCAL_KEYS:
         for value in find_values(kustomization.root, *keys):
             name = read_text(value)
             if name and "\n" not in name:
-                yield folder / name
+                yield name
 
 
 def _find_kustomization_file(folder: Path) -> Path | None:
@@ -223,9 +228,8 @@ def _refuse_from_afar(root: _Root) -> None:
                 document.root, "helmChartInflationGenerator"
             ):
                 raise _NotRendered("it has charts fetched and run by helm, which is not done")
-            for named_path in _list_named_paths(document):
-                if not named_path.exists():
-                    name = os.path.relpath(named_path, path.parent)
+            for name in _list_names(document):
+                if not (path.parent / name).exists():
                     raise _NotRendered(f"{name} is not here, and nothing is fetched")
 
 
