@@ -39,6 +39,8 @@ from meshproof.user_rules.rendered_places import find_chart_sources, find_kustom
 
 #: No folder of rules takes longer than a few seconds.
 SECONDS = 30
+#: So many characters of what a renderer says are told.
+_MAX_CAUSE = 240
 #: Where a kustomization names files and folders: all of them must be on this machine.
 _LOCAL_KEYS = (
     *(("bases",), ("components",), ("configurations",), ("crds",), ("generators",)),
@@ -311,7 +313,9 @@ def _run(command: list[str], folder: Path) -> str:
                 os.killpg(process.pid, signal.SIGKILL)
     message = " ".join(errors.decode("utf-8", "replace").split())
     if process.returncode:
-        raise _NotRendered(f"{_name(command)} ended with {process.returncode}: {message[:300]}")
+        # The cause is at the end: before it are the folders that led there.
+        cause = message if len(message) <= _MAX_CAUSE else f"... {message[-_MAX_CAUSE:]}"
+        raise _NotRendered(f"{_name(command)} ended with {process.returncode}: {cause}")
     if len(output) > MAX_BYTES:
         raise _NotRendered(f"{_name(command)} printed more than {MAX_BYTES // 1024 // 1024} MB")
     return output.decode("utf-8", "replace")
