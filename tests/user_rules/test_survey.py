@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from meshproof.run.record import Outcome
 from meshproof.user_rules import loading
 from meshproof.user_rules.loading import ReadingOptions, UserRules
 from tests.command import EndedCommand
@@ -174,29 +173,6 @@ def test_a_strict_workload_is_asked_by_its_rules_and_its_mtls_is_not_proven(
     ended = meshproof("test", "--rules", "rules.yaml")
     assert ended.code == 0, ended.output
     assert "spec.mtls.mode is not proven by requests" in " ".join(ended.output.split())
-
-
-AT_GATEWAY = write_head("VirtualService", "NAME") + (
-    "spec: {hosts: [NAME.example.com], gateways: [gw], "
-    "http: [{route: [{destination: {host: a}}]}]}\n"
-)
-
-
-@pytest.mark.local
-def test_a_rule_for_hosts_that_its_gateway_does_not_serve_is_unreached(
-    tmp_path: Path, meshproof: Callable[..., EndedCommand]
-) -> None:
-    """Istio takes it; the rules beside it are served."""
-    gateway = write_head("Gateway", "gw") + (
-        "spec: {selector: {istio: ingressgateway}, servers: [{hosts: [b.example.com], "
-        "port: {number: 80, name: http, protocol: HTTP}}]}\n"
-    )
-    rules = [gateway, *(AT_GATEWAY.replace("NAME", name) for name in ("a", "b"))]
-    (tmp_path / "rules.yaml").write_text("---\n".join(rules))
-    ended = meshproof("test", "--rules", "rules.yaml")
-    assert ended.code == 3, ended.output
-    assert {result.outcome for result in ended.results.values()} >= {Outcome.PASSED}
-    assert "is unreached" in ended.output
 
 
 def test_the_service_of_a_gateway_tells_nothing_of_the_apps_of_its_namespace(

@@ -63,8 +63,7 @@ class Snapshot:
     """Everything that decides the config of all Envoys.
 
     With `serves_dead_ends` a destination that does not exist, or has no such port, is answered as
-    by istiod's config: its cluster is not there, and that is a 503. A rule for hosts that its
-    Gateway does not serve is served nowhere then, as by istiod.
+    by istiod's config: its cluster is not there, and that is a 503.
     Raises BadRules, with its place, for a rule that cannot take effect anywhere: nobody would
     notice.
     """
@@ -119,7 +118,7 @@ class Snapshot:
                 raise at.error(f"there is no Gateway {name}{suggest_nearest(name, gateways)}")
         for gateway in (gateways[name] for name in table.gateways or () if name != MESH):
             served = [host for server in gateway.servers for host in server.hosts]
-            if not self.serves_dead_ends and not intersect_hosts(table.hosts, served):
+            if not intersect_hosts(table.hosts, served):
                 raise table.at.error(
                     f"{gateway.name} at {gateway.at} serves {', '.join(served)}, which is none of "
                     f"the hosts {', '.join(table.hosts)}"
