@@ -48,9 +48,11 @@ class IstiodIngress:
     ) -> None:
         self._owner = owner
         name, namespace, labels = INGRESS_NAME, ROOT_NAMESPACE, INGRESS_LABELS
+        self._service = INGRESS_NAME
         if owner:
             namespace, _, gateway = owner.partition("/")
-            name = name_gateway_service(gateway)
+            self._service = name_gateway_service(gateway)
+            name = f"{self._service}-{namespace}"  # a Gateway of another namespace may have it
             labels = (ROUTER_LABEL, (GATEWAY_NAME_LABEL, gateway))
         self.proxy = IstioProxy(
             name,
@@ -74,10 +76,10 @@ class IstiodIngress:
                 is_first = self._port and not self._ports
                 self._ports[port] = self._port if is_first else move_privileged(port)
         proxy = self.proxy
-        host = f"{proxy.name}.{proxy.namespace}.{CLUSTER_DOMAIN}"
+        host = f"{self._service}.{proxy.namespace}.{CLUSTER_DOMAIN}"
         targets = dict(self._ports) or {_UNUSED_PORT: _UNUSED_PORT}
         endpoint = EndpointAddress(proxy.address, targets, proxy.labels)
-        entry = make_service_entry(proxy.namespace, proxy.name, host, targets, [endpoint])
+        entry = make_service_entry(proxy.namespace, self._service, host, targets, [endpoint])
         patch = make_address_patch(proxy.namespace, proxy.name, proxy.labels, proxy.address)
         return [Placed(entry), Placed(patch)]
 
