@@ -38,8 +38,8 @@ AT_GATEWAY = "gateways: [front], "
             _rule("two", where=AT_GATEWAY, route="uri: {exact: /a/b}"),
         ),
         (
-            _rule("one", where=AT_GATEWAY, route="uri: {regex: /a.*}"),
-            _rule("two", where=AT_GATEWAY, route="uri: {exact: /b}"),
+            _rule("one", where=AT_GATEWAY, route="uri: {regex: .*a}"),
+            _rule("two", where=AT_GATEWAY, route="uri: {exact: /b/a}"),
         ),
     ],
     ids=[
@@ -48,7 +48,7 @@ AT_GATEWAY = "gateways: [front], "
         "apart by path, in sidecars",
         "one gateway by two names",
         "a path under a prefix",
-        "a regex may match all",
+        "a regex that takes the path",
     ],
 )
 def test_they_meet(first: str, second: str) -> None:
@@ -71,6 +71,14 @@ def test_they_meet(first: str, second: str) -> None:
             _rule("two", where=AT_GATEWAY, route="method: {exact: POST}"),
         ),
         (
+            _rule("one", where=AT_GATEWAY, route="uri: {regex: /a.*}"),
+            _rule("two", where=AT_GATEWAY, route="uri: {exact: /b}"),
+        ),
+        (
+            _rule("one", where=AT_GATEWAY, route="headers: {a: {exact: b}}"),
+            _rule("two", where=AT_GATEWAY, route="headers: {a: {exact: c}}"),
+        ),
+        (
             _rule("one", host="shop.pay", where="exportTo: [.], "),
             _rule("two", host="shop.pay", where="exportTo: [other], "),
         ),
@@ -82,6 +90,8 @@ def test_they_meet(first: str, second: str) -> None:
         "two gateways",
         "two paths",
         "two methods",
+        "a regex of other paths",
+        "two values of a header",
         "seen from two namespaces",
         "one name: another finding",
     ],

@@ -26,20 +26,6 @@ def test_judging_loads_nothing_heavy_either():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_what_intervals_need_can_be_loaded_ahead():
-    code = (
-        "import sys, meshproof.verdict as v\n"
-        "from meshproof.verdict import intervals\n"
-        "found = v.judge(['v1', 'v2', 'v3'] * 900, ['v1', 'v2', 'v3'])\n"
-        "intervals.preload()\n"
-        "before = set(sys.modules)\n"
-        "found.intervals()\n"
-        "late = set(sys.modules) - before\n"
-        "raise SystemExit(any(name.startswith('statsmodels') for name in late))"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_an_exact_interval_loads_nothing_heavy() -> None:
     code = (
         "import sys, meshproof.verdict as v\n"

@@ -36,10 +36,12 @@ RULE_KINDS = {
     _MIXER: ("RouteRule", "DestinationPolicy", "EgressRule"),
     _KUBERNETES: ("Ingress",),
 }
+#: Kinds of `apps` that make pods which stay.
+POD_MAKERS = ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")
 #: Group -> kinds that rules stand on.
 INVENTORY_KINDS = {
     "": ("Service", "Pod", "Namespace"),
-    "apps": ("Deployment", "DaemonSet", "ReplicaSet", "StatefulSet"),
+    "apps": POD_MAKERS,
     _ISTIO: ("ServiceEntry", "Sidecar", "WorkloadEntry", "WorkloadGroup"),
     _KUBERNETES: ("IngressClass",),
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from meshproof.base.names import Labels
+from meshproof.documents.kinds import POD_MAKERS
 from meshproof.documents.lookup import find_values, read_labels, read_text
 from meshproof.documents.manifest import Document
 from meshproof.documents.value import Value
@@ -19,7 +20,7 @@ _LABEL_PATHS: Mapping[tuple[str, str], tuple[str, ...]] = {
     **{
         (group, kind): ("spec", "template", "metadata", "labels")
         for group in ("apps", "extensions")
-        for kind in ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")
+        for kind in POD_MAKERS
     },
     ("", "ReplicationController"): ("spec", "template", "metadata", "labels"),
     ("", "Pod"): ("metadata", "labels"),

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from meshproof.base.errors import BadRules
 from meshproof.base.names import Labels, sort_labels
+from meshproof.documents.kinds import POD_MAKERS
 from meshproof.documents.manifest import At, Document
 from meshproof.inventory.problems import Problems
 
 #: Kinds whose pods answer requests. A Pod is its own template.
-WORKLOAD_KINDS = ("DaemonSet", "Deployment", "Pod", "ReplicaSet", "StatefulSet")
+WORKLOAD_KINDS = (*POD_MAKERS, "Pod")
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -193,8 +193,7 @@ class Options:
     `addons` maps an addon's name to the user's program or to `off`; `with_addons` starts the addons
     that the machine has. `cluster` is for the cluster mesh. `evidence` is the folder for the logs
     and configs that a mesh saves before an error ends it (None: saves nothing). `beta` is the
-    chance to miss a fault (0..1, both excluded; None: the default). `while_pods_start` is called
-    once while pods start, if that takes seconds.
+    chance to miss a fault (0..1, both excluded; None: the default).
     """
 
     mtls: MtlsMode = "PERMISSIVE"
@@ -206,7 +205,6 @@ class Options:
     cluster: ClusterOptions = ClusterOptions()
     evidence: Path | None = None
     beta: float | None = None
-    while_pods_start: Callable[[], None] = lambda: None
     sandbox: SandboxRules | None = None
 
 

@@ -47,7 +47,6 @@ def read_mesh_options(config: pytest.Config) -> MeshOptions:
         cluster=read_cluster_options(options),
         evidence=Path(options.report) / DIAGNOSIS if options.report else None,
         beta=options.beta,
-        while_pods_start=_prepare_intervals,
     )
 
 
@@ -72,13 +71,6 @@ def read_cluster_options(options: RunOptions) -> ClusterOptions:
         small=options.smoke,
         namespace_labels=cluster_settings.read_namespace_labels(options),
     )
-
-
-def _prepare_intervals() -> None:
-    """Import what confidence intervals need, while the mesh starts."""
-    from meshproof.verdict import intervals
-
-    intervals.preload()
 
 
 def _read_addon_option(text: str, options: RunOptions) -> tuple[str, str]:

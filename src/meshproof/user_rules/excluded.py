@@ -39,7 +39,6 @@ _WORLD_NAMES = ("template ", "kustomization ", "document ", "Service", *WORKLOAD
 _FIELD = re.compile(r"(?:spec|metadata)(?:\.\w+|\[\d+\])*")
 _MISSING = re.compile(r"' is missing$|expected at least one")
 _INDEX = re.compile(r"\[\d+\]")
-LIVE_PREFIX = "cluster:"
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,6 @@ if TYPE_CHECKING:
     from meshproof.verdict.record import Verdict
 
 
-def preload() -> None:
-    """Import what intervals are made with, so that the first one need not wait for it."""
-    import statsmodels.stats.proportion  # noqa: F401
-
-
 def name_method(verdict: Verdict) -> str:
     """Return the name of the interval used.
 

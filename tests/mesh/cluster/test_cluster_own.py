@@ -13,7 +13,6 @@ from meshproof.base.errors import BadRules, NotReady
 from meshproof.documents.manifest import parse
 from meshproof.mesh.cluster.istio.istio import Istio
 from meshproof.mesh.cluster.mesh import ClusterMesh
-from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.cluster.run.ownership import UNTIL, RunState, read_run_status
 from meshproof.mesh.protocol import ClusterOptions, Options, SandboxRules
 from meshproof.user_rules import loading
@@ -131,23 +130,6 @@ def test_a_run_says_anew_that_it_goes_on(cluster: Cluster, mesh: ClusterMesh) ->
     annotations = cluster.objects[key]["metadata"]["annotations"]
     assert annotations[UNTIL] >= first[UNTIL]
     assert annotations[UNTIL] != "long ago"
-
-
-def test_what_the_run_needs_later_is_done_while_pods_start(
-    cluster: Cluster, mesh: ClusterMesh, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-
-    def wait(*_: object) -> None:
-        assert [key for key in cluster.objects if key[0] == "deployments"]
-        done.append("waited")
-        raise NotReady("that is enough")
-
-    mesh._meanwhile = lambda: done.append("prepared")
-    monkeypatch.setattr(workloads, "wait_available", wait)
-    with pytest.raises(NotReady, match="enough"):
-        mesh.deploy(parse(SHOP, "apps.yaml"))
-    assert done == ["prepared", "waited"]
 
 
 def test_what_a_run_has_made_goes_with_it(

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from meshproof.base.names import MESH, qualify_host
+from meshproof.base.names import MESH
 from meshproof.documents.lookup import find_values, read_spec, read_text
-from meshproof.documents.manifest import Document, Value
+from meshproof.documents.manifest import Document
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
+from meshproof.lint.model.conditions import are_exclusive
+from meshproof.lint.model.route import Match, RouteTable
+from meshproof.lint.model.route_tables import read_route_tables
+from meshproof.rules.written import Reference
 
 CODE = "MP0210"
 
@@ -19,19 +23,24 @@ CODE = "MP0210"
 class _Claim:
     """A host that a VirtualService routes, in one protocol, at one gateway (MESH: in sidecars)."""
 
-    host: str
+    host: Reference
     gateway: str
     protocol: str
-    value: Value
-    document: Document
+    table: RouteTable
+
+    @property
+    def document(self) -> Document:
+        """The VirtualService."""
+        return self.table.document
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two VirtualServices that route one host at one gateway."""
     claims: dict[tuple[str, str, str], list[_Claim]] = {}
-    for document in project.named_documents("VirtualService"):
-        for claim in _list_claims(document):
-            claims.setdefault((claim.host, claim.gateway, claim.protocol), []).append(claim)
+    for table in read_route_tables(project):
+        for claim in _list_claims(table) if table.dialect == "VirtualService" else ():
+            key = claim.host.full_name, claim.gateway, claim.protocol
+            claims.setdefault(key, []).append(claim)
     reported_pairs: set[tuple[int, int]] = set()
     for rivals in claims.values():
         for first, second in combinations(rivals, 2):
@@ -41,42 +50,31 @@ def check(project: Project) -> Iterator[Hit]:
                 yield _build_hit(first, second)
 
 
-def _list_claims(document: Document) -> Iterator[_Claim]:
+def _list_claims(table: RouteTable) -> Iterator[_Claim]:
     """Yield each host, gateway and protocol of a VirtualService."""
-    spec = read_spec(document)
-    gateways = [_resolve_gateway(name, document) for name in find_values(spec, "gateways")]
-    for host in find_values(spec, "hosts"):
-        full_host = qualify_host(read_text(host), document.namespace)
-        for gateway in dict.fromkeys(gateways or [MESH]):
-            for protocol in ("http", "tls", "tcp"):
-                if find_values(spec, protocol):
-                    yield _Claim(full_host, gateway, protocol, host, document)
-
-
-def _resolve_gateway(name: Value, document: Document) -> str:
-    """Return a gateway as NAMESPACE/NAME, or MESH."""
-    gateway = read_text(name)
-    if gateway == MESH or "/" in gateway:
-        return gateway
-    return f"{document.namespace}/{gateway.split('.')[0]}"
+    for host in table.hosts:
+        for gateway in dict.fromkeys(gateway.full_name for gateway in table.gateways):
+            for protocol in dict.fromkeys(route.protocol for route in table.routes):
+                yield _Claim(host, gateway, protocol, table)
 
 
 def _can_conflict(first: _Claim, second: _Claim) -> bool:
     """Say whether two rules can take one request: some namespace sees both, and matches overlap."""
-    first_document, second_document = first.document, second.document
-    first_namespaces = _read_export_namespaces(first_document)
-    second_namespaces = _read_export_namespaces(second_document)
+    first_namespaces = _read_export_namespaces(first.document)
+    second_namespaces = _read_export_namespaces(second.document)
     is_seen_by_all = "*" in first_namespaces | second_namespaces
     if not is_seen_by_all and first_namespaces.isdisjoint(second_namespaces):
         return False
-    if _identify(first_document) == _identify(second_document):
+    if _identify(first.document) == _identify(second.document):
         return False  # one object that replaces the other: MP0209
     if first.gateway == MESH or first.protocol != "http":
         return True
     return any(
-        _can_share_request(route, rival)
-        for route in find_values(read_spec(first_document), "http")
-        for rival in find_values(read_spec(second_document), "http")
+        _can_share_request(match, rival_match)
+        for route in first.table.routes_of("http")
+        for match in route.matches
+        for rival in second.table.routes_of("http")
+        for rival_match in rival.matches
     )
 
 
@@ -90,54 +88,23 @@ def _read_export_namespaces(document: Document) -> set[str]:
     return {document.namespace if name == "." else name for name in names}
 
 
-def _can_share_request(route: Value, rival: Value) -> bool:
-    """Say whether two routes can take one request, judging by path, method, scheme and host."""
-    matches, rival_matches = find_values(route, "match"), find_values(rival, "match")
-    if not matches or not rival_matches:
-        return True
-    return any(
-        not _are_disjoint(match, rival_match) for match in matches for rival_match in rival_matches
+def _can_share_request(match: Match, rival_match: Match) -> bool:
+    """Say whether a request may satisfy two matches."""
+    return not any(
+        are_exclusive(condition, rival_condition)
+        for condition in match.conditions
+        for rival_condition in rival_match.conditions
     )
 
 
-def _are_disjoint(first_match: Value, second_match: Value) -> bool:
-    """Say whether two matches have conditions that no request satisfies together."""
-    for part in ("uri", "method", "scheme", "authority"):
-        pairs = [
-            (kind, read_text(value))
-            for match in (first_match, second_match)
-            for condition in find_values(match, part)
-            if isinstance(condition.content, dict)
-            for kind, value in condition.content.items()
-        ]
-        if len(pairs) == 2 and _are_exclusive(*pairs):
-            return True
-    return False
-
-
-def _are_exclusive(first: tuple[str, str], second: tuple[str, str]) -> bool:
-    """Say whether no text satisfies both conditions (kind, value)."""
-    kinds = {first[0], second[0]}
-    if kinds == {"exact"}:
-        return first[1] != second[1]
-    if kinds == {"prefix"}:
-        return not (first[1].startswith(second[1]) or second[1].startswith(first[1]))
-    if kinds == {"exact", "prefix"}:
-        exact, prefix = (first[1], second[1]) if first[0] == "exact" else (second[1], first[1])
-        return not exact.startswith(prefix)
-    return False
-
-
 def _build_hit(first: _Claim, second: _Claim) -> Hit:
-    earlier_rule = f"VirtualService '{first.document.name}' at {first.value.at}"
-    if second.gateway == MESH:
-        consequence = f"routes {second.host} in sidecars too, and only one of them is used"
-    else:
-        consequence = (
-            f"routes {second.host} at {second.gateway} too, and which comes first is not said"
-        )
+    earlier_rule = f"VirtualService '{first.document.name}' at {first.host.at}"
+    host, gateway = second.host.full_name, second.gateway
+    consequence = f"routes {host} at {gateway} too, and which comes first is not said"
+    if gateway == MESH:
+        consequence = f"routes {host} in sidecars too, and only one of them is used"
     return Hit(
-        second.value.at,
+        second.host.at,
         f"{earlier_rule} {consequence}",
         "one VirtualService with the routes of both, in order",
     )

@@ -70,7 +70,6 @@ class ClusterMesh:
     def __init__(self, options: Options, workspace: Workspace, kube: Kube, run: str) -> None:
         self._options, self._beta = options.cluster, options.beta
         self._evidence = options.evidence
-        self._meanwhile = options.while_pods_start
         #: The folder of evidence that is not complete yet.
         self._unfinished_evidence: Path | None = None
         self._workspace = workspace
@@ -193,7 +192,6 @@ class ClusterMesh:
             self._kube.apply(run_object.body, run_object.at or "")
         if ingress := gateway_api.wait_for_ingress(self._kube, run_objects):
             self._istio = replace(self._istio, ingress=ingress)
-        self._meanwhile()
         workloads.wait_available(self._kube, self._app_namespaces, self._run_selector)
         workloads.check_injected(self._kube, self._app_namespaces, self._run_selector)
         self._find_ingress_address()

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from meshproof.base.errors import NotReady
+from meshproof.documents.kinds import POD_MAKERS
 from meshproof.mesh.cluster.api.objects import RunObject
 from meshproof.mesh.cluster.istio.istioctl import Istioctl
 from meshproof.mesh.cluster.proxies.proxies import has_sidecar
 
-_WORKLOADS = frozenset({"DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"})
+_WORKLOADS = frozenset({*POD_MAKERS, "Job"})
 
 
 def inject_sidecars(

@@ -183,11 +183,3 @@ def _redact_entry(name: str, entry: dict[str, Any]) -> dict[str, Any]:
                 _redact_named(key, child) if names_a_secret(key) else redact_value(child)
             )
     return redacted
-
-
-def redact_json(content: str) -> str:
-    """Return a JSON text without secrets; a text that is no JSON is redacted as text."""
-    try:
-        return json.dumps(redact_value(json.loads(content)), indent=1)
-    except ValueError:
-        return redact_text(content)
