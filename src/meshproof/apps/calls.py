@@ -118,7 +118,7 @@ def _exchange_pooled(address: Address, message: bytes, method: str, timeout: flo
 def _exchange_on(reader: Reader, message: bytes, method: str, idle: list[Reader]) -> Reply:
     """Send and receive on one connection; return it to the pool if it stays open."""
     try:
-        reply = _read_reply(reader, message, method)
+        reply = _exchange_message(reader, message, method)
     except BaseException:
         reader.sock.close()
         raise
@@ -129,7 +129,7 @@ def _exchange_on(reader: Reader, message: bytes, method: str, idle: list[Reader]
     return reply
 
 
-def _read_reply(reader: Reader, message: bytes, method: str) -> Reply:
+def _exchange_message(reader: Reader, message: bytes, method: str) -> Reply:
     """Send a message and read its response; no body for HEAD, 204 and 304.
 
     The header `connection: close` is set if the peer keeps the connection no longer.

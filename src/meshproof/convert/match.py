@@ -16,10 +16,9 @@ from meshproof.convert.services import read_service
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.model import cookies, regexes
 from meshproof.lint.model.string_matches import StringMatch
-
-#: Keys of request.headers that are not headers but parts of the request.
-PARTS = ("uri", "scheme", "method", "authority")
-_KINDS = ("exact", "prefix", "regex")
+from meshproof.rules.legacy.route_rule import index_strings, read_string
+from meshproof.rules.legacy.written import PSEUDO_HEADERS, read_match
+from meshproof.rules.written import WrittenMatch
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Conditions:
         condition = self._convert_string(name, value)
         if condition is None:
             return
-        if name in PARTS:
+        if name in PSEUDO_HEADERS:
             self.node.put(name, condition)
         else:
             self._headers.put(name, condition)
@@ -51,15 +50,10 @@ class Conditions:
 
     def _convert_string(self, name: str, value: Value) -> Node | None:
         """Return a condition on a string (a bare text means exact), None if impossible."""
-        if isinstance(value.content, str):
-            kind, text = "exact", value
-            node = Node({"exact": copy_value(value)})
-        else:
-            kinds = [key for key in _KINDS if value.get(key) is not None]
-            if len(kinds) != 1:
-                raise value.error("one of exact, prefix, regex")
-            kind = kinds[0]
-            text, node = value.need(kind), copy_value(value)
+        kind = read_string(value).kind
+        is_plain = isinstance(value.content, str)
+        text = value if is_plain else value.need(kind)
+        node = Node({"exact": copy_value(value)}) if is_plain else copy_value(value)
         text.non_empty_text()
         if kind == "regex" and (fault := _explain_regex_fault(text.text())):
             self.note_unconverted(text, fault)
@@ -113,37 +107,25 @@ def convert_match(
     for key in ("tcp", "udp"):
         if (value := match_value.get(key)) is not None:
             conditions.note_unconverted(value, "it is about TCP, which an HTTP route cannot match")
-    _convert_request(match_value, conditions)
+    match = read_match(match_value)
+    match.check_form()
+    for name, condition in index_strings(match).items():
+        conditions.add(name, condition.value)
     source = match_value.get("source")
     if source is not None:
-        _convert_source(source, selectors, conditions)
+        _convert_source(source, match, selectors, conditions)
     return conditions
 
 
-def _convert_request(match_value: Value, conditions: Conditions) -> None:
-    """Convert the conditions on headers and parts of the request."""
-    request = match_value.get("request")
-    headers = request.get("headers") if request is not None else None
-    if headers is None:
-        return
-    names: set[str] = set()
-    for name, value in headers.mapping().items():
-        key = name.lower()
-        if key in names:
-            raise headers.keys[name].error(f"{value.path}: a second condition on this header")
-        names.add(key)
-        conditions.add(key, value)
-
-
-def _convert_source(source: Value, selectors: Mapping[str, Labels], conditions: Conditions) -> None:
+def _convert_source(
+    source: Value, match: WrittenMatch, selectors: Mapping[str, Labels], conditions: Conditions
+) -> None:
     """Convert the calling workload: its labels and namespace.
 
     A caller given by its service has the labels that the Service selects, if that is known.
     """
     labels_value, namespace_value = source.get("labels"), source.get("namespace")
-    source_labels: dict[str, Node] = {}
-    if labels_value is not None:
-        source_labels |= {key: copy_value(value) for key, value in labels_value.mapping().items()}
+    source_labels = {label.name: copy_value(label.value) for label in match.list("source label")}
     namespace: Node | None = copy_value(namespace_value) if namespace_value is not None else None
     for key in ("name", "service"):
         value = source.get(key)

@@ -23,6 +23,7 @@ from meshproof.convert.objects import (
 from meshproof.convert.services import Service, read_service
 from meshproof.convert.yaml_writer import iter_lines
 from meshproof.documents.manifest import Document, Value
+from meshproof.rules.legacy.route_rule import read_precedence
 
 #: A match without any condition.
 _MATCH_OF_ALL: dict[str, object] = {"request": {"headers": {}}}
@@ -38,8 +39,7 @@ class LegacyRule:
     @property
     def precedence(self) -> int:
         """The precedence, 0 by default; higher ones come first."""
-        value = self.document.spec.get("precedence")
-        return value.integer(-(2**31), 2**31 - 1) if value else 0
+        return read_precedence(self.document.spec)
 
     @property
     def is_catch_all(self) -> bool:

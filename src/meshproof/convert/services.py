@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from meshproof.base.names import CLUSTER_DOMAIN, qualify_host
+from meshproof.base.names import CLUSTER_DOMAIN
 from meshproof.documents.manifest import Value
+from meshproof.rules.legacy.route_rule import read_service_host
 
 
 @dataclass(frozen=True)
@@ -32,22 +33,9 @@ class Service:
 def read_service(value: Value, namespace: str) -> Service:
     """Return the service that an IstioService of a rule in `namespace` names.
 
-    Source: IstioService in routing/v1alpha1/route_rule.proto. Raises BadRules for a missing or
-    empty name.
+    Raises BadRules for a missing or empty name.
     """
-    full_value, namespace_value, domain_value = (
-        value.get(key) for key in ("service", "namespace", "domain")
-    )
-    for field_value in (full_value, namespace_value, domain_value, value.get("name")):
-        if field_value is not None:
-            field_value.non_empty_text()
-    if full_value is not None:
-        return build_service(qualify_host(full_value.text(), namespace))
-    name = value.need("name").text()
-    service_namespace = namespace_value.text() if namespace_value else namespace
-    return build_service(
-        f"{name}.{service_namespace}.{domain_value.text() if domain_value else CLUSTER_DOMAIN}"
-    )
+    return build_service(read_service_host(value, namespace))
 
 
 def build_service(host: str) -> Service:

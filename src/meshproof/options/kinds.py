@@ -186,7 +186,7 @@ class PathText:
     words: str = ""
 
     def read_text(self, text: str) -> str:
-        """Return the path."""
+        """Return the text of an option as a path."""
         if "\0" in text:
             raise ValueError("expected a path")
         return text

@@ -174,6 +174,7 @@ class StrikeOff:
         return Outcome.INCONCLUSIVE
 
     def _compute_tail(self, wrong: WrongSplit, counts: Mapping[str, int], n: int) -> float:
+        """Return how likely counts as far from a wrong share as these are, if that share held."""
         count = counts[wrong.version]
         if wrong.share > self.shares[wrong.version]:
             return probability_at_most(count, n, wrong.share)

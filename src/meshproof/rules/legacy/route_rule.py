@@ -20,7 +20,7 @@ from meshproof.rules.common_fields import read_string_match
 from meshproof.rules.legacy import actions
 from meshproof.rules.legacy.written import PSEUDO_HEADERS, find_service_host, read_match
 from meshproof.rules.model import Match, Route, RouteTable, RuleSet, StringMatch, Target
-from meshproof.rules.written import WrittenMatch
+from meshproof.rules.written import WrittenCondition, WrittenMatch
 
 API_VERSION = "config.istio.io/v1alpha2"
 KIND = DIALECT = "RouteRule"
@@ -80,10 +80,9 @@ def _make_route_table(host: str, rules: list[_RankedRule]) -> RouteTable:
 def _read_rule(checked: CheckedDocument, selectors: Mapping[str, Labels]) -> _RankedRule:
     """Return the rule of a RouteRule with its precedence."""
     document, spec = checked.document, checked.document.spec
-    precedence = spec.get("precedence")
     namespace = document.namespace
-    host = _read_service(spec.need("destination"), namespace)
-    rank = precedence.integer(-(2**31), 2**31 - 1) if precedence else 0
+    host = read_service_host(spec.need("destination"), namespace)
+    rank = read_precedence(spec)
     options = judge_options.read_options(document)
     route = Route((), (), document.at, document.name, options=options)
     with checked.collect(spec):
@@ -105,15 +104,21 @@ def _read_rule(checked: CheckedDocument, selectors: Mapping[str, Labels]) -> _Ra
     )
 
 
+def read_precedence(spec: Value) -> int:
+    """Return the precedence of a rule, 0 by default; higher ones come first."""
+    precedence = spec.get("precedence")
+    return precedence.integer(-(2**31), 2**31 - 1) if precedence else 0
+
+
 def _read_mirror_target(destination: Value, namespace: str) -> Target:
     """Return the target of a mirror, which may have labels."""
     labels_value = destination.get("labels")
     target_labels = sort_labels(labels_value.text_mapping()) if labels_value else ()
-    return Target(_read_service(destination, namespace), target_labels, 100, at=destination.at)
+    return Target(read_service_host(destination, namespace), target_labels, 100, at=destination.at)
 
 
-def _read_service(destination: Value, namespace: str) -> str:
-    """Return the full host that an IstioService names."""
+def read_service_host(destination: Value, namespace: str) -> str:
+    """Return the full host that an IstioService names. Raises BadRules for one without a name."""
     parts = [destination.get(key) for key in ("service", "name", "namespace", "domain")]
     for part in parts:
         if part is not None:
@@ -146,7 +151,7 @@ class _CallerReader:
                 raise source.error("at least one of labels, name, namespace, service")
             return source_labels, namespace_name.value.text() if namespace_name else ""
         service_value = service_name.value
-        host = _read_service(source, self.namespace)
+        host = read_service_host(source, self.namespace)
         selector = self.selectors.get(host)
         if not selector:
             hint = suggest_nearest(host, self.selectors)
@@ -173,7 +178,9 @@ def _read_match(value: Value, callers: _CallerReader) -> Match:
     source_labels, source_namespace = callers.read(match, source) if source else ((), "")
     if request is not None:
         request.need("headers")
-    strings = _read_string_matches(match)
+    strings = {
+        name: read_string(condition.value) for name, condition in index_strings(match).items()
+    }
     return Match(
         at=value.at,
         uri=strings.get("uri"),
@@ -186,20 +193,27 @@ def _read_match(value: Value, callers: _CallerReader) -> Match:
     )
 
 
-def _read_string_matches(match: WrittenMatch) -> dict[str, StringMatch]:
-    """Return the conditions by header name (lower case) or pseudo-header (`uri`, `method`)."""
-    conditions: dict[str, StringMatch] = {}
+def index_strings(match: WrittenMatch) -> dict[str, WrittenCondition]:
+    """Return the conditions by header name (lower case) or pseudo-header (`uri`, `method`).
+
+    Raises BadRules for two on one header.
+    """
+    conditions: dict[str, WrittenCondition] = {}
     for condition in match.conditions:
         if condition.part not in ("header", *PSEUDO_HEADERS):
             continue
-        key, value = condition.name.lower() or condition.part, condition.value
+        key = condition.name.lower() or condition.part
         if key in conditions:
-            raise condition.at.error(f"{value.path}: a second condition on this header")
-        is_plain = isinstance(value.content, str)
-        conditions[key] = (
-            StringMatch("exact", value.text(), value.at) if is_plain else read_string_match(value)
-        )
+            raise condition.at.error(f"{condition.value.path}: a second condition on this header")
+        conditions[key] = condition
     return conditions
+
+
+def read_string(value: Value) -> StringMatch:
+    """Return what a part of a request is compared with; a bare text means exactly that."""
+    if isinstance(value.content, str):
+        return StringMatch("exact", value.text(), value.at)
+    return read_string_match(value)
 
 
 def _read_route(spec: Value, host: str, namespace: str) -> tuple[Target, ...]:
@@ -241,7 +255,7 @@ def _read_target(entry: Value, host: str, namespace: str, is_single: bool) -> Ta
         raise entry.at.error(f"{entry.path}: a split of several needs a weight on each")
     share = weight.integer(0, 100) if weight else 100
     return Target(
-        host=_read_service(destination, namespace) if destination else host,
+        host=read_service_host(destination, namespace) if destination else host,
         labels=sort_labels(labels_value.text_mapping()) if labels_value else (),
         weight=100 if is_single else share,  # a single entry counts as 100, whatever it says
         at=entry.at,
