@@ -120,7 +120,7 @@ WRONG = {
     ),
     "no weight": (
         ["route: [{labels: {version: v1}, weight: 50}, {labels: {version: v2}}]"],
-        "error MP0112",
+        "MP0112: spec.route: 1 of 2 destinations have no weight",
     ),
     "old spelling": (["match: {httpHeaders: {a: b}}"], "'httpHeaders' is the spelling of"),
     "typo": (["percendence: 2"], "old.yaml:6:3: error MP0101: spec: unknown key 'percendence'"),
