@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from meshproof.documents import schema
-from meshproof.documents.manifest import parse
+from meshproof.documents.kinds import Role, explain_unserved, find_role
+from meshproof.documents.manifest import Document, parse
 from meshproof.documents.schema import Shape
 from meshproof.documents.value import Value
+from meshproof.inventory import service_entries, sidecars
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import is_catch_all
 from meshproof.lint.model.route_tables import read_route_tables
+from meshproof.oracle import gaps
 from meshproof.rules import reading
 from meshproof.rules.support import SUPPORT, find_support
 
@@ -233,6 +237,19 @@ class Recorder:
         """Say whether a key was asked for, or is part of what was compared as a whole."""
         return path in self.paths or not self.whole_paths.isdisjoint(list_parents(path))
 
+    def record_lookups(self, monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
+        """Record the paths that a module looks up by `find_values`, too."""
+        find_values = module.find_values
+
+        def find(parent: Value | None, *path: str) -> list[Value]:
+            values: list[Value] = find_values(parent, *path)
+            for value in values:
+                keys = normalize(value.path)
+                self.paths |= {keys, *list_parents(keys)}
+            return values
+
+        monkeypatch.setattr(module, "find_values", find)
+
     def _record(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         original = getattr(Value, name)
 
@@ -294,9 +311,69 @@ def list_parents(path: str) -> Iterator[str]:
         yield path
 
 
-def test_every_kind_of_rule_is_here() -> None:
-    assert set(SPECS) >= set(SUPPORT)
+def test_every_kind_of_rule_is_here_and_every_other_kind_has_its_role() -> None:
+    roles = {
+        (group, kind): find_role(group, kind)
+        for group in schema.list_groups()
+        for kind in schema.list_kinds(group)
+    }
+    assert {kind for kind, role in roles.items() if role is Role.RULE} == set(SPECS) > set(SUPPORT)
+    unserved = [kind for kind, role in roles.items() if role is Role.UNSERVED]
+    assert len(unserved) > 20
+    assert all(explain_unserved(*kind) for kind in unserved)
+    assert Role.UNKNOWN not in roles.values()
     assert len(CASES) > 400
+
+
+#: Kind that rules stand on -> a valid spec, its reader, and keys that change no response.
+INVENTORY: dict[str, tuple[dict[str, Any], Callable[[list[Document]], object], set[str]]] = {
+    "ServiceEntry": (
+        {"hosts": ["a.example"], "ports": [{"number": 80, "name": "web", "protocol": "HTTP"}]},
+        service_entries.read_service_entries,
+        {"spec.location", "spec.ports.name"},
+    ),
+    "Sidecar": (
+        {"egress": [{"hosts": ["*/*"], "port": {"number": 80}}]},
+        sidecars.read_sidecars,
+        {f"spec.egress.port.{key}" for key in ("name", "protocol", "targetPort")},
+    ),
+}
+
+
+def find_lost_inventory_keys(kind_name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the keys of a kind that are neither read nor named as not proven by requests."""
+    spec, read, ignored = INVENTORY[kind_name]
+    kind = schema.load_kind("networking.istio.io", kind_name)
+    assert kind is not None
+    spec_shape, lost = kind.root.keys["spec"], []
+    for path, shape in list_paths(spec_shape, "spec"):
+        content = json.loads(json.dumps(spec))
+        insert(content, path.split(".")[1:], shape, spec_shape)
+        head = {"apiVersion": kind.api_version, "kind": kind_name, "metadata": {"name": "shop"}}
+        documents = parse(json.dumps({**head, "spec": content}), "r.yaml")
+        with monkeypatch.context() as patch:
+            recorder = Recorder(patch)
+            recorder.record_lookups(patch, service_entries)
+            read(documents)
+        named = {normalize(gap.path) for gap in gaps.find_unproven_fields(documents)}
+        concrete = path.replace(".*", ".a")
+        accounted = recorder.paths | named | ignored
+        if concrete not in accounted and named.isdisjoint(list_parents(concrete)):
+            lost.append(path)
+    return lost
+
+
+@pytest.mark.parametrize("kind", INVENTORY)
+def test_every_key_of_what_rules_stand_on_is_read_or_named(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not find_lost_inventory_keys(kind, monkeypatch)
+
+
+def test_a_key_of_a_sidecar_that_nothing_names_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(gaps._CHECKS, "Sidecar")
+    lost = find_lost_inventory_keys("Sidecar", monkeypatch)
+    assert {"spec.ingress", "spec.egress.captureMode"} <= set(lost)
 
 
 @pytest.mark.parametrize(("group", "kind"), SPECS, ids=map("/".join, SPECS))

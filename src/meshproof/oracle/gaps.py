@@ -23,6 +23,8 @@ _NEEDS_TLS = "the workload that stands for the host speaks plaintext"
 _NOT_HTTP = "only HTTP is asked for"
 _NEEDS_ADDRESS = "an echo workload on this machine stands for the host"
 _MANY_HOSTS = "it stands for many hosts or addresses, and a workload for one host"
+_EVERY_WAY = "a case reaches the proxy whichever way its listener takes connections"
+_NO_INBOUND = "the workload that stands for a pod has no listeners of a Sidecar"
 _POOL = "connectionPool"
 
 #: Part of a trafficPolicy -> why none of its fields is proven.
@@ -31,6 +33,14 @@ _POLICY_REASONS = {
     _POOL: _NEEDS_LOAD,
     "outlierDetection": _NEEDS_FAILURES,
     "tls": _NEEDS_TLS,
+}
+#: Path below the spec of a Sidecar -> why it is not proven.
+_SIDECAR_REASONS = {
+    ("egress", "bind"): _EVERY_WAY,
+    ("egress", "captureMode"): _EVERY_WAY,
+    ("inboundConnectionPool",): _NEEDS_LOAD,
+    ("ingress",): _NO_INBOUND,
+    ("outboundTrafficPolicy", "egressProxy"): "Istio does not look at it",
 }
 #: Keys of simpleCb (DestinationPolicy) that are about workloads that fail.
 _EJECTION_KEYS = (
@@ -54,7 +64,7 @@ class UnprovenField:
 
 
 def find_unproven_fields(documents: Iterable[Document]) -> Iterator[UnprovenField]:
-    """Yield the unproven fields of DestinationRules, ServiceEntries and their predecessors.
+    """Yield the unproven fields of DestinationRules, ServiceEntries, Sidecars and predecessors.
 
     Also yields the class of an Ingress that no IngressClass in the documents defines.
     """
@@ -140,10 +150,19 @@ def _check_service_entry(document: Document) -> Iterator[UnprovenField]:
             protocol = port.value.get("protocol")
             if protocol is not None:
                 yield from _check_protocol(protocol)
-    for key in ("addresses", "endpoints", "resolution"):
+    for key in ("addresses", "endpoints", "resolution", "workloadSelector", "subjectAltNames"):
         value = document.spec.get(key)
         if value is not None:
-            yield UnprovenField(value.at, value.path, _NEEDS_ADDRESS)
+            reason = _NEEDS_TLS if key == "subjectAltNames" else _NEEDS_ADDRESS
+            yield UnprovenField(value.at, value.path, reason)
+
+
+def _check_sidecar(document: Document) -> Iterator[UnprovenField]:
+    """Yield the unproven fields of a Sidecar: all but which hosts its proxies reach."""
+    for path, reason in _SIDECAR_REASONS.items():
+        for value in find_values(document.root, "spec", *path):
+            if value.content is not None:
+                yield UnprovenField(value.at, value.path, reason)
 
 
 def _check_protocol(protocol: Value) -> Iterator[UnprovenField]:
@@ -158,6 +177,7 @@ _CHECKS = {
     "PeerAuthentication": _check_peer_authentication,
     "EgressRule": _check_egress_rule,
     "ServiceEntry": _check_service_entry,
+    "Sidecar": _check_sidecar,
 }
 
 
