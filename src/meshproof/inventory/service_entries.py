@@ -13,6 +13,7 @@ from meshproof.base.errors import BadRules
 from meshproof.base.names import CLUSTER_DOMAIN, Labels
 from meshproof.documents.lookup import (
     find_values,
+    get_value,
     read_labels,
     read_number,
     read_spec,
@@ -80,9 +81,9 @@ def _read_service_entry(document: Document) -> ServiceEntry:
     spec = read_spec(document)
     ports = [
         ServiceEntryPort(
-            read_number(port.content.get("number")),
-            read_text(port.content.get("protocol")).upper(),
-            read_number(port.content.get("targetPort")),
+            read_number(get_value(port, "number")),
+            read_text(get_value(port, "protocol")).upper(),
+            read_number(get_value(port, "targetPort")),
             port,
         )
         for port in find_values(spec, "ports")
