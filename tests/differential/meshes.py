@@ -97,11 +97,10 @@ class LocalSide:
     def __init__(self, workspace: Workspace, backends: Backends) -> None:
         binary = find_binary(None)
         self._workspace = workspace
-        self._identity = Authority(workspace.path / "certificates").issue(
-            ROOT_NAMESPACE, ingress.NAME
-        )
+        authority = Authority(workspace.path / "certificates")
+        self._identity = authority.issue(ROOT_NAMESPACE, ingress.NAME)
         self._clients = Envoy("client", workspace, binary)
-        self._ingress = Ingress(workspace, binary, self._identity)
+        self._ingress = Ingress(workspace, binary, authority)
         self._names = {source: f"source-{index}" for index, source in enumerate(CALLERS)}
         self._pods = {echo.name: make_pod(echo) for echo in ECHOES}
         self._endpoints = tuple(

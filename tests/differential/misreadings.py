@@ -18,8 +18,8 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def _keep_callers_beside_gateways(patch: pytest.MonkeyPatch) -> None:
     place = callers._place_match
 
-    def keep(match: Match, gateways: Iterable[str]) -> Iterator[Match]:
-        return iter((match,)) if match.gateways else place(match, gateways)
+    def keep(match: Match, gateways: Iterable[str], proxies: callers.Proxies) -> Iterator[Match]:
+        return iter((match,)) if match.gateways else place(match, gateways, proxies)
 
     patch.setattr(callers, "_place_match", keep)
 

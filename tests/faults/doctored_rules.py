@@ -97,8 +97,10 @@ def not_applied(patch: pytest.MonkeyPatch) -> None:
     inconclusive=dict.fromkeys((*READS_REVIEWS, "split half"), "HTTP 404, empty"),
 )
 def nothing_served(patch: pytest.MonkeyPatch) -> None:
-    def no_routes(snapshot: translate.Snapshot, port: int) -> Resource:
-        return {"name": translate.format_gateway_route_name(port), "virtual_hosts": []}
+    def no_routes(
+        snapshot: translate.Snapshot, listener: translate.GatewayListener, *rest: object
+    ) -> Resource:
+        return {"name": listener.name, "virtual_hosts": []}
 
     patch.setattr(translate, "translate_gateway_routes", no_routes)
 

@@ -67,7 +67,7 @@ class LyingMesh:
 
     def _has_taken(self, mark: str) -> bool:
         """Say whether every route configuration of both Envoys has the mark."""
-        for envoy in (self._mesh._clients, self._mesh._ingress.envoy):
+        for envoy in self._mesh._list_proxies():
             dump = envoy.read_admin("/config_dump?resource=dynamic_route_configs")
             names = [kind for kind in envoy._served_versions if kind.startswith("rds.")]
             if dump.count(f'"{mark}.invalid"') != len(names):

@@ -93,9 +93,7 @@ def test_a_regex_rewrite_that_no_path_shows_is_named(of: Of) -> None:
 
 def test_a_condition_on_the_scheme_is_named(of: Of) -> None:
     case, *_ = of("name: a", match="scheme: {exact: http}").values()
-    assert case.answer.unproven == (
-        "the scheme of its match: every request of a run is plain HTTP",
-    )
+    assert case.answer.unproven == ("the scheme of its match: every request to it is plain HTTP",)
 
 
 def test_direct_response(of: Of) -> None:

@@ -54,7 +54,16 @@ SPECS: dict[tuple[str, str], list[dict[str, Any]]] = {
         {
             "selector": {"istio": "ingressgateway"},
             "servers": [{"port": {"number": 80, "protocol": "HTTP"}, "hosts": ["*"]}],
-        }
+        },
+        {
+            "servers": [
+                {
+                    "port": {"number": 443, "protocol": "HTTPS"},
+                    "hosts": ["*"],
+                    "tls": {"mode": "SIMPLE", "credentialName": "a"},
+                }
+            ],
+        },
     ],
     ("security.istio.io", "PeerAuthentication"): [{}],
     ("gateway.networking.k8s.io", "Gateway"): [
@@ -75,6 +84,17 @@ SPECS: dict[tuple[str, str], list[dict[str, Any]]] = {
                             "selector": {"matchExpressions": [EXPRESSION]},
                         }
                     },
+                }
+            ],
+        },
+        {
+            "gatewayClassName": "istio",
+            "listeners": [
+                {
+                    "name": "web",
+                    "port": 443,
+                    "protocol": "HTTPS",
+                    "tls": {"certificateRefs": [{"name": "a"}]},
                 }
             ],
         },

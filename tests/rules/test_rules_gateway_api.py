@@ -15,7 +15,7 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
-from meshproof.rules.model import Gateway, Match, Mirror, Server, StringMatch, Target
+from meshproof.rules.model import Gateway, Match, Mirror, Proxy, Server, StringMatch, Target
 from tests.manifest_text import write_head
 from tests.rules.gateway_api_texts import TO_SHOP, gateway, http_route, only, read, refused, route
 
@@ -234,8 +234,10 @@ def test_older_versions_and_istios_own_gateways_stand_beside() -> None:
         "port: {number: 81, name: http, protocol: HTTP}}]}\n"
     )
     rules = read((gateway() + http_route()).replace("k8s.io/v1", "k8s.io/v1beta1") + istio)
+    labels = (("gateway.networking.k8s.io/gateway-name", "gate"),)
+    own_proxy = Proxy("default/gate", "default", labels)
     assert rules.gateways == (
         Gateway("default/gate", (Server(81, ("a.example",)),), NOWHERE),
-        Gateway("default/gate/web", (Server(80, ("*",)),), NOWHERE, proxy="default/gate"),
+        Gateway("default/gate/web", (Server(80, ("*",)),), NOWHERE, (own_proxy,)),
     )
     assert rules.dialect == "HTTPRoute"

@@ -154,27 +154,39 @@ def listener(text: str) -> str:
     return gateway(f"{{name: web, {text}}}") + http_route()
 
 
+HTTPS = "port: 443, protocol: HTTPS"
 SELECTED = "port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: "
 GATEWAYS = {
     gateway().replace("istio", "nginx")
     + http_route(): "g.yaml:5:21: spec.gatewayClassName: only 'istio' is supported, found 'nginx'",
     gateway().replace("spec:", "spec:\n  tls: {}"): "spec.tls is not supported yet",
     gateway().replace("listeners: [", "listeners: []\n  x: ["): "unknown key 'x'",
-    listener("port: 443, protocol: HTTPS"): "g.yaml:6:48: spec.listeners[0].protocol: HTTPS is not "
-    "supported yet",
+    listener("port: 443, protocol: HTTPS"): "expected `tls`, which a listener of HTTPS needs",
+    listener(f"{HTTPS}, tls: {{}}"): "spec.listeners[0].tls: at least one of certificateRefs",
+    listener(f"{HTTPS}, tls: {{mode: Passthrough}}"): "TLS of a listener of HTTPS ends there: "
+    "Terminate",
+    listener(f"{HTTPS}, tls: {{certificateRefs: [{{name: a, kind: ConfigMap}}]}}"): "spec.listeners"
+    "[0].tls.certificateRefs[0]: only a Secret is supported yet",
+    listener(f"{HTTPS}, tls: {{certificateRefs: [{{name: a, namespace: b}}]}}"): "a Secret of "
+    "another namespace is not supported yet",
+    listener(f"{HTTPS}, tls: {{certificateRefs: [{{name: a}}], options: {{a: b}}}}"): "spec."
+    "listeners[0].tls.options is not supported yet",
     listener("port: 443, protocol: TCP"): "TCP is not supported yet",
     listener("port: 80, protocol: HTTP2"): "'HTTP2' is not one of HTTP, HTTPS, TCP, TLS, UDP; did "
     "you mean 'HTTP'?",
-    listener("port: 80, protocol: HTTP, tls: {}"): "spec.listeners[0].tls is not supported yet",
+    listener(
+        "port: 80, protocol: HTTP, tls: {}"
+    ): "spec.listeners[0].tls: a listener of HTTP takes no TLS",
     listener(
         "port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector}}"
     ): "'selector' is missing",
-    listener(SELECTED + "{matchLabels: {team: a}}}}"): "spec.listeners[0].allowedRoutes.namespaces"
-    ".selector: only the label kubernetes.io/metadata.name is supported yet",
-    listener(SELECTED + "{}}}"): "only the label kubernetes.io/metadata.name is supported yet",
+    listener(SELECTED + "{matchLabels: {team: a}}}}"): "spec.parentRefs[0]: default/gate takes "
+    "routes by the labels of their namespace (g.yaml:6), and no Namespace object says those of "
+    "default",
+    listener(SELECTED + "{matchExpressions: [{key: a, operator: NotIn}]}}}"): "'values' is missing",
     listener(
-        SELECTED + "{matchExpressions: [{key: a, operator: NotIn}]}}}"
-    ): "expected In, the only one that is supported yet, found 'NotIn'",
+        SELECTED + "{matchExpressions: [{key: a, operator: Not}]}}}"
+    ): "'Not' is not one of DoesNotExist, Exists, In, NotIn",
     listener(
         "port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: HttpRoute}]}"
     ): "did you mean 'HTTPRoute'?",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,11 @@ import pytest
 
 from meshproof.base.names import sort_labels
 from meshproof.documents.manifest import At
-from meshproof.mesh.envoy import actions, translate
+from meshproof.mesh.envoy import actions, listeners, translate
+from meshproof.mesh.envoy.listeners import TlsChain
 from meshproof.mesh.envoy.matching import translate_match
 from meshproof.rules.actions import HeaderChanges, Headers
-from meshproof.rules.model import Match, Route, RouteTable, StringMatch
+from meshproof.rules.model import Match, Route, RouteTable, Server, StringMatch, TlsMode
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -320,6 +321,76 @@ ACTIONS: dict[str, dict[str, Callable[[Route], Route]]] = {
     },
 }
 
+
+def chained(doctor: Callable[[list[TlsChain]], list[TlsChain]]) -> Plant:
+    """Serve other filter chains at each port of a gateway where TLS ends."""
+    right = listeners.make_tls_listener
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        def wrong(name: str, port: int, chains: Iterable[TlsChain], telemetry: Any) -> Any:
+            return right(name, port, doctor(list(chains)), telemetry)
+
+        patch.setattr(listeners, "make_tls_listener", wrong)
+
+    return plant
+
+
+def certificates_moved_on(chains: list[TlsChain]) -> list[TlsChain]:
+    """Give each server the certificate of the one before it."""
+    certificates = [chain.certificate for chain in chains]
+    moved = [*certificates[-1:], *certificates[:-1]]
+    return [
+        replace(chain, certificate=certificate)
+        for chain, certificate in zip(chains, moved, strict=True)
+    ]
+
+
+def routes_moved_on(chains: list[TlsChain]) -> list[TlsChain]:
+    """Give each server the routes of the one before it."""
+    moved = [*chains[-1:], *chains[:-1]]
+    return [
+        replace(chain, name=other.name, routes_path=other.routes_path)
+        for chain, other in zip(chains, moved, strict=True)
+    ]
+
+
+def of_mode(mode: TlsMode, instead: TlsMode) -> Callable[[list[TlsChain]], list[TlsChain]]:
+    """Serve one mode of TLS in the place of another."""
+    return lambda chains: [
+        replace(chain, mode=mode) if chain.mode == instead else chain for chain in chains
+    ]
+
+
+def for_every_name(chains: list[TlsChain]) -> list[TlsChain]:
+    """Let the first server have the names of no server."""
+    return [replace(chains[0], hosts=("*",)), *chains[1:]]
+
+
+def redirects_to_https_left_out(patch: pytest.MonkeyPatch) -> None:
+    right = translate.translate_gateway_routes
+
+    def wrong(*given: Any) -> Any:
+        config = right(*given)
+        for host in config["virtual_hosts"]:
+            host.pop("require_tls", None)
+        return config
+
+    patch.setattr(translate, "translate_gateway_routes", wrong)
+
+
+def all_gateways_at_each_proxy(patch: pytest.MonkeyPatch) -> None:
+    right = translate.list_listeners
+
+    def wrong(gateways: Any, proxy: Any = None) -> Any:
+        return right(gateways)
+
+    patch.setattr(translate, "list_listeners", wrong)
+
+
+def hosts_for_all_namespaces(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Server, "hosts_for", lambda server, namespace: server.hosts)
+
+
 FAULTS: dict[str, Plant] = {
     "nothing": lambda patch: None,
     "prefix as exact": matched(prefix_as_exact),
@@ -336,6 +407,14 @@ FAULTS: dict[str, Plant] = {
     "elements as letters": matched(elements_as_letters),
     "prefix moved by letters": moved_by_letters,
     "callers ignored": callers_ignored,
+    "certificate of another server": chained(certificates_moved_on),
+    "routes of another server": chained(routes_moved_on),
+    "no client certificate asked for": chained(of_mode("SIMPLE", instead="MUTUAL")),
+    "client certificate insisted on": chained(of_mode("MUTUAL", instead="OPTIONAL_MUTUAL")),
+    "TLS for every name": chained(for_every_name),
+    "no redirect to https": redirects_to_https_left_out,
+    "all gateways at each proxy": all_gateways_at_each_proxy,
+    "hosts for all namespaces": hosts_for_all_namespaces,
     "60/40": sent(weighted(60, 40)),
     "55/45": sent(weighted(55, 45)),
     "default to v3": sent(default_to_v3),

@@ -35,7 +35,7 @@ spec:
 """
 UNPROVEN = (
     "6: spec.trafficPolicy.loadBalancer.simple is not proven by requests: which of several",
-    "14: not proven: the scheme of its match: every request of a run is plain HTTP",
+    "14: not proven: the scheme of its match: every request to it is plain HTTP",
     "14: not proven: the timeout of 60 s",
 )
 UNASKED = (

@@ -122,6 +122,17 @@ class EvidenceError(Exception):
         return escape_text("\n".join(lines))
 
 
+class TlsFailed(EvidenceError, AssertionError):
+    """No TLS came about with a gateway that must speak it: a finding.
+
+    With `is_refused` the gateway ended it, else the client did not take its certificate.
+    """
+
+    def __init__(self, summary: str, observed: str, curl: str, is_refused: bool) -> None:
+        super().__init__(summary, "TLS with a certificate for that name", observed, curl)
+        self.is_refused = is_refused
+
+
 class Inconclusive(EvidenceError, MeshproofError):
     """A promise that cannot be judged, because what it needs is broken elsewhere (exit code 3)."""
 

@@ -19,6 +19,12 @@ from meshproof.documents.lookup import (
     read_text,
 )
 from meshproof.documents.manifest import At, Document, Value
+from meshproof.inventory.namespaces import (
+    NAME_LABEL,
+    NamespaceSelector,
+    Requirement,
+    read_selector,
+)
 from meshproof.inventory.problems import Problems
 
 KIND = "Gateway"
@@ -26,13 +32,13 @@ ISTIO_GROUP, GATEWAY_API_GROUP = "networking.istio.io", "gateway.networking.k8s.
 #: The class of Istio's gateways in Gateway API; others belong to other controllers.
 GATEWAY_CLASS = "istio"
 ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")
-#: The labels of Istio's usual gateway.
-_SELECTOR = {"istio": "ingressgateway"}
-_ISTIO_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TLS", "TCP", "MONGO")
+_HTTP_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
+_ISTIO_PROTOCOLS = (*_HTTP_PROTOCOLS, "HTTPS", "TLS", "TCP", "MONGO")
+#: Modes of TLS that end at the gateway with certificates, and all others.
+_SERVED_TLS_MODES = ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL")
+_TLS_MODES = (*_SERVED_TLS_MODES, "PASSTHROUGH", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL")
 _LISTENER_PROTOCOLS = ("HTTP", "HTTPS", "TCP", "TLS", "UDP")
 _OTHER_ROUTE_KINDS = ("TCPRoute", "TLSRoute", "UDPRoute")
-#: The label of every namespace with its name (Kubernetes reference, well-known labels).
-_NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +47,8 @@ class Server:
 
     `protocol` is upper case, `tls` the block of that name. `host_namespaces` has for each host the
     namespace whose rules may use it, `*` for all. A listener has a `name`, and takes routes of
-    `route_kinds` in `route_namespaces` (None for any).
+    `route_kinds` in `route_namespaces` (None for any). `tls_mode` is the mode where TLS ends at the
+    gateway, else "". With `redirects_to_https` no rule gets its requests.
     """
 
     number: int
@@ -51,8 +58,10 @@ class Server:
     at: At
     tls: Value | None
     name: str = ""
-    route_namespaces: tuple[str, ...] | None = None
+    route_namespaces: NamespaceSelector | None = None
     route_kinds: tuple[str, ...] = ()
+    tls_mode: str = ""
+    redirects_to_https: bool = False
 
     def hosts_for(self, namespace: str) -> list[str]:
         """Return the hosts that rules in a namespace may use."""
@@ -103,10 +112,8 @@ def _read_istio_gateway(document: Document) -> Gateway:
     spec, problems = read_spec(document), Problems()
     with problems:
         selector = document.spec.get("selector")  # without one, it holds at every gateway
-        if selector is not None and selector.text_mapping() != _SELECTOR:
-            raise selector.at.unsupported(
-                f"{selector.path}: only 'istio: ingressgateway' is supported"
-            )
+        if selector is not None:
+            selector.text_mapping()
     with problems:
         _check_entries(document.spec.need("servers"), "server")
     return Gateway(
@@ -133,8 +140,10 @@ def _check_entries(entries: Value, noun: str) -> None:
 
 def _read_server(value: Value, namespace: str, problems: Problems) -> Server:
     """Return a server of an Istio Gateway; `namespace` is the gateway's."""
+    tls_mode, redirects_to_https = "", False
     with problems:
         _check_server(value)
+        tls_mode, redirects_to_https = _read_tls(value)
     ports = find_values(value, "port")
     numbers, protocols = (
         find_values(value, "port", "number"),
@@ -148,21 +157,63 @@ def _read_server(value: Value, namespace: str, problems: Problems) -> Server:
         tuple(namespace if owner == "." else owner or "*" for owner, _, _ in hosts),
         ports[0].at if ports else value.at,
         value.mapping().get("tls"),
+        tls_mode=tls_mode,
+        redirects_to_https=redirects_to_https,
     )
 
 
 def _check_server(server: Value) -> None:
-    """Raise BadRules for a server that is wrong or not supported."""
+    """Raise BadRules for a server that is wrong or not supported, apart from its TLS."""
     port, hosts = server.need("port"), server.need("hosts")
     protocol = port.need("protocol")
-    if protocol.choice(*_ISTIO_PROTOCOLS) not in ("HTTP", "HTTP2"):
+    name = protocol.text().upper()  # istiod takes it in any case
+    if name not in _ISTIO_PROTOCOLS:
+        protocol.choice(*_ISTIO_PROTOCOLS)
+    if name not in (*_HTTP_PROTOCOLS, "HTTPS"):
         raise protocol.at.unsupported(f"{protocol.path}: {protocol.text()} is not supported yet")
     if not hosts.items():
         raise hosts.error("at least one host")
     port.need("number").integer(1, 65535)
     for host in hosts.items():
-        if host.text().rpartition("/")[0] not in ("", "*"):
-            raise host.at.unsupported(f"{host.path}: a namespace of its rules is not supported yet")
+        host.non_empty_text()
+
+
+def _read_tls(server: Value) -> tuple[str, bool]:
+    """Return the mode of TLS that ends at a server, and whether it redirects plain requests.
+
+    Raises BadRules for a block that Istio refuses, or that is not served.
+    """
+    tls, protocol = server.get("tls"), server.need("port").need("protocol")
+    is_https = protocol.text().upper() == "HTTPS"
+    if tls is None:
+        if is_https:
+            raise server.error("`tls`, which a port of HTTPS needs")
+        return "", False
+    redirect, mode = tls.get("httpsRedirect"), tls.get("mode")
+    redirects_to_https = redirect.boolean() if redirect is not None else False
+    mode_name = mode.choice(*_TLS_MODES) if mode is not None else "PASSTHROUGH"
+    if not is_https:
+        if mode_name != "PASSTHROUGH" or set(tls.mapping()) - {"httpsRedirect", "mode"}:
+            raise tls.at.error(f"{tls.path}: a port of HTTP takes no TLS but httpsRedirect")
+        return "", redirects_to_https
+    if mode_name not in _SERVED_TLS_MODES:
+        at = mode.at if mode is not None else tls.at
+        raise at.unsupported(f"{tls.path}.mode: {mode_name} is not supported yet")
+    _check_certificates(tls, mode_name)
+    return mode_name, False
+
+
+def _check_certificates(tls: Value, mode: str) -> None:
+    """Raise BadRules unless a server names its certificate, and whom it asks for one."""
+    names_secret = tls.get("credentialName") is not None or tls.entries("credentialNames")
+    names_files = {"serverCertificate", "privateKey"} <= set(tls.mapping())
+    if not (names_secret or names_files or tls.entries("tlsCertificates")):
+        raise tls.at.error(
+            f"{tls.path}: {mode} needs a certificate: credentialName, or serverCertificate and "
+            "privateKey"
+        )
+    if mode != "SIMPLE" and not names_secret and tls.get("caCertificates") is None:
+        raise tls.at.error(f"{tls.path}: {mode} needs caCertificates, to know its clients by")
 
 
 def _read_gateway_api_gateway(document: Document) -> Gateway:
@@ -191,10 +242,12 @@ def _read_gateway_api_gateway(document: Document) -> Gateway:
 
 def _read_listener(value: Value, namespace: str, problems: Problems) -> Server:
     """Return a listener of a Gateway API Gateway; `namespace` is the gateway's."""
-    route_namespaces: tuple[str, ...] | None = (namespace,)
+    route_namespaces: NamespaceSelector | None = _select_name(namespace)
     route_kinds: tuple[str, ...] = ROUTE_KINDS
+    tls_mode = ""
     with problems:
         _check_listener(value)
+        tls_mode = _read_listener_tls(value)
         allowed = value.get("allowedRoutes")
         if allowed is not None:
             route_namespaces = _read_route_namespaces(allowed.get("namespaces"), namespace)
@@ -210,13 +263,14 @@ def _read_listener(value: Value, namespace: str, problems: Problems) -> Server:
         read_text(content.get("name")),
         route_namespaces,
         route_kinds,
+        tls_mode,
     )
 
 
 def _check_listener(listener: Value) -> None:
     """Raise BadRules for a listener that is wrong or not supported, apart from its routes."""
     protocol, hostname = listener.need("protocol"), listener.get("hostname")
-    if protocol.choice(*_LISTENER_PROTOCOLS) != "HTTP":
+    if protocol.choice(*_LISTENER_PROTOCOLS) not in ("HTTP", "HTTPS"):
         raise protocol.at.unsupported(f"{protocol.path}: {protocol.text()} is not supported yet")
     listener.need("name").non_empty_text()
     if hostname is not None:
@@ -224,35 +278,59 @@ def _check_listener(listener: Value) -> None:
     listener.need("port").integer(1, 65535)
 
 
-def _read_route_namespaces(namespaces: Value | None, own_namespace: str) -> tuple[str, ...] | None:
-    """Return the namespaces whose routes may attach, None for all."""
+def _read_listener_tls(listener: Value) -> str:
+    """Return the mode of TLS that ends at a listener, "" without TLS.
+
+    Raises BadRules for a block that Gateway API refuses, or that is not served.
+    """
+    tls = listener.get("tls")
+    if listener.need("protocol").text() != "HTTPS":
+        if tls is not None:
+            raise tls.at.error(f"{tls.path}: a listener of HTTP takes no TLS")
+        return ""
+    if tls is None:
+        raise listener.error("`tls`, which a listener of HTTPS needs")
+    mode = tls.get("mode")
+    if mode is not None and mode.choice("Terminate", "Passthrough") != "Terminate":
+        raise mode.at.error(f"{mode.path}: TLS of a listener of HTTPS ends there: Terminate")
+    references = tls.entries("certificateRefs")
+    if not references:
+        raise tls.at.error(f"{tls.path}: at least one of certificateRefs")
+    for reference in references:
+        _check_certificate(reference)
+    return "SIMPLE"
+
+
+def _check_certificate(reference: Value) -> None:
+    """Raise BadRules for the certificate of a listener that is no Secret of its namespace."""
+    kind, group, namespace = (reference.get(key) for key in ("kind", "group", "namespace"))
+    is_secret = (read_text(kind) or "Secret", read_text(group)) == ("Secret", "")
+    if not is_secret:
+        raise reference.at.unsupported(f"{reference.path}: only a Secret is supported yet")
+    if namespace is not None:
+        raise namespace.at.unsupported(
+            f"{namespace.path}: a Secret of another namespace is not supported yet"
+        )
+    reference.need("name").non_empty_text()
+
+
+def _read_route_namespaces(
+    namespaces: Value | None, own_namespace: str
+) -> NamespaceSelector | None:
+    """Return which namespaces' routes may attach, None for all."""
+    own = _select_name(own_namespace)
     if namespaces is None:
-        return (own_namespace,)
+        return own
     source = namespaces.get("from")
     choice = source.choice("All", "Same", "Selector") if source else "Same"
     if choice == "Selector":
-        return _read_namespace_selector(namespaces.need("selector"))
-    return None if choice == "All" else (own_namespace,)
+        return read_selector(namespaces.need("selector"))
+    return None if choice == "All" else own
 
 
-def _read_namespace_selector(selector: Value) -> tuple[str, ...]:
-    """Return the namespaces that a selector names. Only the label with the name is known."""
-    labels = selector.get("matchLabels")
-    required_labels = labels.text_mapping() if labels else {}
-    requirements: list[tuple[str, list[str]]] = [
-        (key, [value]) for key, value in required_labels.items()
-    ]
-    for expression in selector.entries("matchExpressions"):
-        if expression.need("operator").choice("DoesNotExist", "Exists", "In", "NotIn") != "In":
-            raise expression.need("operator").error("In, the only one that is supported yet")
-        values = [value.text() for value in expression.need("values").items()]
-        requirements.append((expression.need("key").text(), values))
-    if not requirements or {key for key, _ in requirements} != {_NAMESPACE_LABEL}:
-        raise selector.at.unsupported(
-            f"{selector.path}: only the label {_NAMESPACE_LABEL} is supported yet"
-        )
-    allowed, *further = (set(names) for _, names in requirements)
-    return tuple(sorted(allowed.intersection(*further)))
+def _select_name(namespace: str) -> NamespaceSelector:
+    """Return the selector of one namespace by its name."""
+    return NamespaceSelector((Requirement(NAME_LABEL, "In", (namespace,)),))
 
 
 def _read_route_kinds(allowed_routes: Value) -> tuple[str, ...]:

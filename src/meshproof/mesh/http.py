@@ -69,11 +69,24 @@ class HttpRequest:
         arguments = ["curl", "-i", *(["-X", self.method] if self.method != "GET" else [])]
         if any(character in self.path for character in "[]{}"):
             arguments.append("-g")  # else curl takes them for several URLs
+        arguments += _list_tls_options(address)
         for name, value in self.headers_for(address):
             arguments += ["-H", f"{name}: {value}"]
         for name in self.omitted_headers:
             arguments += ["-H", f"{name}:"]
         return shlex.join([*arguments, address.url + self.path])
+
+
+def _list_tls_options(address: Address) -> list[str]:
+    """Return the options of curl for TLS that is verified: the name is no name of DNS."""
+    client = address.tls_client
+    if client is None:
+        return []
+    options = ["--resolve", f"{client.name}:{address.port}:{address.host}", "--cacert"]
+    options.append(str(client.ca))
+    if client.certificate is not None:
+        options += ["--cert", str(client.certificate), "--key", str(client.key)]
+    return options
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,8 @@ class LossReason(StrEnum):
     LATE = "late"
     UNKNOWN_HOST = "unknown host"
     UNREACHABLE = "unreachable"
+    NO_TLS = "no TLS"
+    WRONG_CERTIFICATE = "wrong certificate"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,19 @@ def _open_pool(address: Address, client: int) -> urllib3.HTTPConnectionPool:
     import urllib3
 
     source: dict[str, Any] = {"source_address": (f"127.0.0.{client + 1}", 0)} if client else {}
+    if tls := address.tls_client:
+        return urllib3.HTTPSConnectionPool(
+            address.host,
+            address.port,
+            maxsize=_MAX_IDLE,
+            retries=False,
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=str(tls.ca),
+            cert_file=str(tls.certificate) if tls.certificate else None,
+            key_file=str(tls.key) if tls.key else None,
+            server_hostname=tls.name,
+            **source,
+        )
     return urllib3.HTTPConnectionPool(
         address.host, address.port, maxsize=_MAX_IDLE, retries=False, **source
     )
@@ -110,6 +124,9 @@ def _find_reason(error: urllib3.exceptions.HTTPError) -> LossReason:
     """Return why a request got no response."""
     from urllib3 import exceptions
 
+    if isinstance(error, exceptions.SSLError):
+        is_unverified = any(isinstance(part, ssl.CertificateError) for part in error.args)
+        return LossReason.WRONG_CERTIFICATE if is_unverified else LossReason.NO_TLS
     if isinstance(error, exceptions.NameResolutionError):
         return LossReason.UNKNOWN_HOST
     if isinstance(error, exceptions.NewConnectionError):  # a TimeoutError of urllib3, too

@@ -86,22 +86,39 @@ class AspectReport:
 
 
 @dataclass(frozen=True)
+class TlsClient:
+    """How a client speaks TLS: it asks for `name` (SNI) and takes only that, signed by the CA `ca`.
+
+    `certificate` and `key` are the files of its own certificate, if it shows one.
+    """
+
+    name: str
+    ca: Path
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True)
 class Address:
     """A host and port to connect to.
 
     `authority` is the host name that requests carry, if it is a different one. `tls` asks for TLS
-    without a client certificate; the server's one is not verified.
+    without a client certificate; the server's one is not verified. `tls_client` asks for TLS, too,
+    and verifies it.
     """
 
     host: str
     port: int
     authority: str = ""
     tls: bool = False
+    tls_client: TlsClient | None = None
 
     @property
     def url(self) -> str:
-        """The address as a URL without a slash at its end."""
-        return f"http{'s' if self.tls else ''}://{self.host}:{self.port}"
+        """The address as a URL without a slash at its end; with TLS for the name asked for."""
+        scheme = "https" if self.tls or self.tls_client else "http"
+        host = self.tls_client.name if self.tls_client else self.host
+        return f"{scheme}://{host}:{self.port}"
 
 
 @dataclass(frozen=True)

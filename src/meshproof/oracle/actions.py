@@ -99,7 +99,8 @@ class ExpectedAnswer:
     instruct the workload. `mirrors` are destinations of copies, each with its share (0..1).
     `unproven` lists in words what is not checked. With `ignores_shares` the shares are not judged.
     With `delayed_share` above 0 the judge decides which share of the answers takes at least
-    `extra_seconds`, and not who answers.
+    `extra_seconds`, and not who answers. With `refuses_tls` there is no answer: the gateway ends
+    the connection before.
     """
 
     proxy_reply: ProxyReply | None = None
@@ -112,6 +113,7 @@ class ExpectedAnswer:
     unproven: tuple[str, ...] = ()
     ignores_shares: bool = False
     delayed_share: float = 0.0
+    refuses_tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -251,9 +253,10 @@ def _expect_proxy_reply(route: Route, match: Match | None, call: Call) -> ProxyR
 def _build_location(redirect: Redirect, match: Match | None, call: Call) -> str:
     """Return the URL of a redirect, without a port that its scheme implies."""
     request_host, _, request_port = call.host_header.partition(":")
-    scheme = redirect.scheme or "http"
+    scheme = redirect.scheme or call.scheme
     port = call.port if redirect.use_request_port else redirect.port
-    if port is None and not redirect.authority and request_port not in ("", "80"):
+    usual_port = str(_SCHEME_PORTS[call.scheme])
+    if port is None and not redirect.authority and request_port not in ("", usual_port):
         port = int(request_port)
     authority = redirect.authority or request_host
     if port is not None and port != _SCHEME_PORTS[scheme]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels, is_service
 from meshproof.documents.manifest import At
 from meshproof.oracle import hosts, strings
-from meshproof.rules.model import Match, StringMatch
+from meshproof.rules.model import INGRESS, Match, Proxy, StringMatch, TlsMode
 
 Pairs = tuple[tuple[str, str], ...]
 UNMATCHED_VALUE = strings.UNMATCHED_VALUE
@@ -34,6 +34,20 @@ _MAX_ID_LENGTH = 48
 
 
 @dataclass(frozen=True)
+class TlsCall:
+    """How a call at a gateway speaks TLS.
+
+    `server` is the server where it must end, `mode` that server's. The client asks for `name` (SNI)
+    and, with `shows_certificate`, shows one of its own.
+    """
+
+    server: str
+    mode: TlsMode
+    name: str
+    shows_certificate: bool
+
+
+@dataclass(frozen=True)
 class Call:
     """A request as the rules see it: who calls which service, and how.
 
@@ -43,7 +57,7 @@ class Call:
     `host` is the full name of the called service, at a gateway the host of a rule. `port` is the
     port of the service or gateway. `authority` is the Host header, "" for host and port. `source`
     and `namespace` are the labels and the namespace of the calling workload. `gateway` is where
-    the call comes in, `mesh` for a sidecar. Header names are lower case.
+    the call comes in, `mesh` for a sidecar, `proxy` the proxy there. Header names are lower case.
     """
 
     host: str
@@ -56,6 +70,13 @@ class Call:
     gateway: str = MESH
     port: int = 80
     namespace: str = "default"
+    proxy: Proxy = INGRESS
+    tls: TlsCall | None = None
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of its URL."""
+        return "https" if self.tls else "http"
 
     def header(self, name: str) -> str | None:
         """Return the value of a header (`name` in lower case), None when it is absent."""
@@ -145,10 +166,11 @@ def list_conditions(match: Match) -> list[Condition]:
     return conditions
 
 
-def list_unproven(match: Match | None) -> Iterator[str]:
-    """Yield in words which conditions of a match no request proves."""
+def list_unproven(match: Match | None, call: Call) -> Iterator[str]:
+    """Yield in words which conditions of a match no request of a call's kind proves."""
     if match is not None and match.scheme is not None:
-        yield "the scheme of its match: every request of a run is plain HTTP"
+        kind = "https" if call.tls else "plain HTTP"
+        yield f"the scheme of its match: every request to it is {kind}"
 
 
 def _make_path_condition(string_match: StringMatch, ignore_case: bool) -> Condition:
@@ -458,12 +480,12 @@ def _make_port_condition(port: int, at: At) -> Condition:
 
 
 def _make_scheme_condition(string_match: StringMatch) -> Condition:
-    """Return the condition on the scheme. All requests are plain HTTP here."""
+    """Return the condition on the scheme. Each entrance has one of its own."""
     return Condition(
         f"scheme {strings.describe_condition(string_match)}",
         string_match.at,
-        lambda call: strings.matches(string_match, "http"),
-        lambda call: [call] if strings.matches(string_match, "http") else [],
+        lambda call: strings.matches(string_match, call.scheme),
+        lambda call: [call] if strings.matches(string_match, call.scheme) else [],
         lambda call: (),
         lambda call: "",
     )

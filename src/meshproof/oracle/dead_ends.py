@@ -90,7 +90,7 @@ def _find_dead_ends(
     case: Case, plan: Plan, known_hosts: KnownHosts, rules: RuleSet
 ) -> Iterator[DeadEnd]:
     """Yield the dead ends of a case: of its requests, then of their copies."""
-    caller = subsets.find_caller_namespace(rules, case.call)
+    caller = subsets.find_caller_namespace(case.call)
     if case.route_index is not None or case.shares:
         table = plan.coverage[case.table_index].table
         if sidecars.hides(rules, table, case.call):

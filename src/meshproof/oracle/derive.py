@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from functools import cached_property
 
-from meshproof.base.errors import BadRules, suggest_nearest
+from meshproof.base.errors import BadRules
 from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
 from meshproof.documents.manifest import At
 from meshproof.oracle import (
@@ -49,6 +49,12 @@ from meshproof.oracle.conditions import (
     list_unproven,
     shorten,
 )
+from meshproof.oracle.entrances import (
+    CALLER_NAMESPACE,
+    Entrances,
+    Listener,
+    find_listener,
+)
 from meshproof.oracle.match_finder import MatchFinder, match_holds
 from meshproof.rules.model import Match, Route, RouteTable, RuleSet
 
@@ -60,9 +66,6 @@ _MAX_TRIES = 300
 _MAX_STARTS = 60
 #: At most this many values are tried for each condition of a match.
 _MAX_VALUES = 8
-_DEFAULT_PORTS = (80,)
-#: The namespace of callers, where no rule names another.
-_NAMESPACE = Call("").namespace
 
 
 def derive(
@@ -75,18 +78,20 @@ def derive(
     In `lone_namespaces` nobody calls the services of the namespace but, maybe, themselves.
     Raises BadRules for a gateway that does not exist, and when no case follows from the rules.
     """
-    entrances = [
-        list(_find_entrances(rules, table, ports or {}, lone_namespaces)) for table in rules.tables
-    ]
+    ways_in = Entrances(rules, ports or {}, lone_namespaces)
+    entrances = [list(dict.fromkeys(ways_in.find(table))) for table in rules.tables]
     with_entrances = list(zip(rules.tables, entrances, strict=True))
     cases: list[Case] = []
     coverage: list[Coverage] = []
     for table_index, (table, table_entrances) in enumerate(with_entrances):
         rivals = [pair for pair in with_entrances if pair[0] is not table]
-        deriver = _TableDeriver(table, table_entrances, rivals, rules)
+        deriver = _TableDeriver(table, table_entrances, rivals, rules, ways_in)
         table_cases, table_coverage = deriver.derive()
         if table_cases:
-            table_cases += _derive_unnamed_host_cases(table, table_entrances, entrances)
+            table_cases += _derive_unnamed_host_cases(
+                deriver, table_entrances, entrances, ways_in.redirected_hosts
+            )
+        table_cases += map(deriver.make_redirected_case, ways_in.find_redirected(table))
         cases += (replace(case, table_index=table_index) for case in table_cases)
         coverage.append(table_coverage)
     if not cases:
@@ -105,156 +110,66 @@ def _list_unreached(coverage: Iterable[Coverage]) -> Iterator[tuple[Route, str]]
             yield table_coverage.table.routes[index], reason
 
 
-def _find_entrances(
-    rules: RuleSet,
-    table: RouteTable,
-    ports: Mapping[str, Sequence[int]],
-    lone_namespaces: Collection[str],
-) -> Iterator[Call]:
-    """Yield the plainest call for each host, gateway and port where a table's routes apply.
-
-    Raises Missing for a gateway that does not exist.
-    """
-    gateways = {gateway.name: gateway for gateway in rules.gateways}
-    for name in (MESH,) if table.gateways is None else table.gateways:
-        if name == MESH:
-            callers = _list_callers(rules, table, ports, lone_namespaces)
-            for namespace, host in _list_mesh_hosts(rules, table, ports, callers):
-                host_ports = ports.get(host, table.ports or _DEFAULT_PORTS)
-                authority = hosts.make_example(host) if "*" in host else ""
-                for port in filter(table.applies_to_port, host_ports):
-                    yield Call(host, authority=authority, port=port, namespace=namespace)
-            continue
-        if name not in gateways:
-            raise table.at.missing(
-                f"there is no Gateway {name}{suggest_nearest(name, gateways)}",
-                name.partition("/")[0],
-            )
-        is_served = gateways[name].proxy or table.is_visible_from(ROOT_NAMESPACE)
-        for server in gateways[name].servers if is_served else ():
-            for table_host, server_host in itertools.product(table.hosts, server.hosts):
-                if host := hosts.intersect(table_host, server_host):
-                    authority = hosts.make_example(host)
-                    yield Call(host, authority=authority, gateway=name, port=server.port)
-
-
-def _list_mesh_hosts(
-    rules: RuleSet,
-    table: RouteTable,
-    ports: Mapping[str, Sequence[int]],
-    callers: Iterable[str],
-) -> Iterator[tuple[str, str]]:
-    """Yield (caller's namespace, host) for each host of a table in the mesh, and each caller.
-
-    A wildcard stands for the services below it, but for those that another rule names, or has a
-    narrower wildcard for. Where none is known it is a host of its own.
-    """
-    mesh_tables = [rule for rule in rules.tables if MESH in (rule.gateways or ())]
-    named_hosts = [host for rule in mesh_tables for host in rule.hosts]
-    targets = (
-        target.host for rule in rules.tables for route in rule.routes for target in route.targets
-    )
-    services = dict.fromkeys((*ports, *named_hosts, *targets))
-    for namespace, host in itertools.product(callers, table.hosts):
-        covered = [
-            service
-            for service in services
-            if "*" in host and "*" not in service and hosts.covers(host, service)
-        ]
-        if not covered:
-            yield namespace, host
-        nearer_hosts = {
-            other_host
-            for rule in mesh_tables
-            if rule.is_visible_from(namespace)
-            for other_host in rule.hosts
-            if hosts.covers(host, other_host) and other_host != host
-        }
-        for service in covered:
-            if not any(hosts.covers(nearer, service) for nearer in nearer_hosts):
-                yield namespace, service
-
-
-def _list_callers(
-    rules: RuleSet,
-    table: RouteTable,
-    ports: Mapping[str, Sequence[int]],
-    lone_namespaces: Collection[str],
-) -> list[str]:
-    """Return the namespaces to call a table's hosts from; see `_list_usual_callers`.
-
-    The rule's own namespace is one of them where a Sidecar says what its workloads see, unless
-    nobody there may call, and the only one where Sidecars hide the rule from the usual callers.
-    """
-    usual_callers = _list_usual_callers(rules, table)
-    if table.export_to or not rules.sidecars:
-        return usual_callers
-    calls = (
-        Call(host, namespace=caller, port=port)
-        for caller in usual_callers
-        for host in table.hosts
-        for port in ports.get(host, table.ports or _DEFAULT_PORTS)
-    )
-    if all(sidecars.hides(rules, table, call) for call in calls):
-        return [table.namespace]
-    sidecar = sidecars.find_sidecar(rules, Call("", namespace=table.namespace))
-    is_asked = sidecar is not None and table.namespace not in lone_namespaces
-    return list(dict.fromkeys([*usual_callers, *([table.namespace] if is_asked else [])]))
-
-
-def _list_usual_callers(rules: RuleSet, table: RouteTable) -> list[str]:
-    """Return the namespaces to call a table's hosts from: those that get its routes.
-
-    That is the usual one, except for a table that is exported elsewhere, or whose subsets are those
-    of its own namespace alone. An HTTPRoute beside a VirtualService for its host comes first for
-    callers of its own namespace.
-    """
-    if table.export_to:
-        return list(table.export_to)
-    for namespace in dict.fromkeys((_NAMESPACE, table.namespace)):
-        targets = (target for route in table.routes for target in route.targets)
-        if all(subsets.sees_subset(rules, target, namespace) for target in targets):
-            if namespace != _NAMESPACE:
-                return [namespace]
-            break
-    has_rival = any(
-        rule.gateways is not None and MESH in rule.gateways and set(rule.hosts) & set(table.hosts)
-        for rule in rules.tables
-        if rule.is_gateway_api != table.is_gateway_api
-    )
-    is_nearer = table.is_gateway_api and has_rival
-    return list(dict.fromkeys([_NAMESPACE, *([table.namespace] if is_nearer else [])]))
-
-
 def _derive_unnamed_host_cases(
-    table: RouteTable, entrances: Iterable[Call], all_entrances: Iterable[Iterable[Call]]
+    deriver: _TableDeriver,
+    entrances: Iterable[Call],
+    all_entrances: Iterable[Iterable[Call]],
+    redirected_hosts: Mapping[Listener, Collection[str]],
 ) -> Iterator[Case]:
     """Yield a case for each host near one of the table's that no rule names at its gateway.
 
     Gateways may share a proxy: a host counts as named if any gateway with that port has it.
     """
-    unnamed = _TableDeriver(replace(table, hosts=(), routes=()), [], [], RuleSet())
-    named_hosts: dict[int, set[str]] = defaultdict(set)
+    named_hosts: dict[Listener, set[str]] = defaultdict(set)
+    for listener, redirected in redirected_hosts.items():
+        named_hosts[listener] |= {*redirected}
     for call in itertools.chain(*all_entrances):
         if call.gateway != MESH:
-            named_hosts[call.port].add(call.host)
+            named_hosts[find_listener(call)].add(call.host)
     for entrance in entrances:
         if entrance.gateway == MESH:
             continue
-        for name in hosts.generate_unnamed(entrance.host, named_hosts[entrance.port]):
+        for name in hosts.generate_unnamed(entrance.host, named_hosts[find_listener(entrance)]):
             call = replace(entrance, authority=name)
-            yield unnamed.make_case(call, f"host {shorten(name)} (no rule names it)", table.at)
+            yield deriver.make_unrouted_case(call, f"host {shorten(name)} (no rule names it)")
+        for name, reason in deriver.list_foreign_names(entrance, named_hosts):
+            call = replace(entrance, authority=name)
+            yield deriver.make_unrouted_case(call, f"host {shorten(name)} ({reason})")
 
 
 def derive_single_case(rules: RuleSet, table: RouteTable, call: Call) -> Case:
     """Return the case of one call that a table of the rules decides, whatever others say."""
     description = _describe_call(call, Call(call.host), 0)
-    return _TableDeriver(table, [], [], rules).make_case(call, description, table.at)
+    ways_in = Entrances(rules, {})
+    return _TableDeriver(table, [], [], rules, ways_in).make_case(call, description, table.at)
+
+
+def derive_redirected_case(rules: RuleSet, table: RouteTable, call: Call) -> Case:
+    """Return the case of a plain call that its gateway redirects to https."""
+    deriver = _TableDeriver(table, [], [], rules, Entrances(rules, {}))
+    return deriver.make_redirected_case(call)
+
+
+def derive_refused_case(rules: RuleSet, table: RouteTable, call: Call) -> Case:
+    """Return the case of a call that its gateway refuses TLS."""
+    deriver = _TableDeriver(table, [], [], rules, Entrances(rules, {}))
+    return deriver.make_unrouted_case(call, _describe_call(call, Call(call.host), 0), _NO_TLS)
 
 
 def find_route(table: RouteTable, call: Call) -> int | None:
     """Return the index of the first route that takes the call, None when none does."""
     return MatchFinder(table).find(call)[0]
+
+
+#: What a client gets that a gateway refuses before it sends a request.
+_NO_TLS = ExpectedAnswer(ProxyReply(0, "no TLS"), 1.0, refuses_tls=True)
+_EntranceKey = tuple[Listener | None, str, int]
+
+
+def _make_entrance_key(entrance: Call) -> _EntranceKey:
+    """Return what two tables share when they serve the same entrance: listener, host and port."""
+    listener = None if entrance.gateway == MESH else find_listener(entrance)
+    return listener, entrance.host, entrance.port
 
 
 class _TableDeriver:
@@ -271,22 +186,24 @@ class _TableDeriver:
         entrances: list[Call],
         rivals: list[tuple[RouteTable, list[Call]]],
         rules: RuleSet,
+        ways_in: Entrances,
     ) -> None:
         self._table = table
+        self._ways_in = ways_in
         self._entrances = entrances
         self._rules = rules
         self._gateways = {gateway.name: gateway for gateway in rules.gateways}
-        rivals_by_key: dict[tuple[str, str, int], dict[str, tuple[RouteTable, str]]] = {}
+        rivals_by_key: dict[_EntranceKey, dict[str, tuple[RouteTable, str]]] = {}
         for rival, calls in rivals:
             for call in calls:
-                key = self._make_entrance_key(call)
+                key = _make_entrance_key(call)
                 rivals_by_key.setdefault(key, {})[f"{id(rival)} {call.gateway}"] = (
                     rival,
                     call.gateway,
                 )
         #: At each entrance, the other tables that are there, and through which gateway.
         self._rivals = {
-            entrance: list(rivals_by_key.get(self._make_entrance_key(entrance), {}).values())
+            entrance: list(rivals_by_key.get(_make_entrance_key(entrance), {}).values())
             for entrance in entrances
         }
         self._finder = MatchFinder(table)
@@ -300,19 +217,13 @@ class _TableDeriver:
             entrance: [
                 rival.host
                 for rival in rival_entrances
-                if rival.port == entrance.port
-                and MESH not in (rival.gateway, entrance.gateway)
+                if MESH not in (rival.gateway, entrance.gateway)
+                and find_listener(rival) == find_listener(entrance)
                 and rival.host != entrance.host
                 and hosts.covers(entrance.host, rival.host)
             ]
             for entrance in entrances
         }
-
-    def _make_entrance_key(self, entrance: Call) -> tuple[str, str, int]:
-        """Return what two tables share when they serve the same entrance: proxy, host and port."""
-        gateway = self._gateways.get(entrance.gateway)
-        is_shared = gateway is not None and not gateway.proxy
-        return "" if is_shared else entrance.gateway, entrance.host, entrance.port
 
     def derive(self) -> tuple[list[Case], Coverage]:
         """Return the cases, and which routes they reach."""
@@ -327,6 +238,7 @@ class _TableDeriver:
                 unreached.append((index, self._explain_unreached(index, route)))
         cases += self._derive_encoded_path_cases()
         cases += self._derive_host_cases()
+        cases += self._derive_tls_cases()
         cases += self._derive_no_route_case(cases)
         cases += self._derive_export_case()
         overlap_cases, unchecked_pairs = self._derive_overlap_cases(cases)
@@ -401,6 +313,29 @@ class _TableDeriver:
                     description = f"host {shorten(name)}{self._describe_entrance(entrance)}"
                     yield self.make_case(changed, description, self._table.at, answer=answer)
 
+    def _derive_tls_cases(self) -> Iterator[Case]:
+        """Yield cases of clients that a server must refuse, or need not know, before any rule.
+
+        That is one without a certificate, and one that asks for a name of no server.
+        """
+        servers: set[str] = set()
+        for entrance in self._entrances:
+            call = self._find_reaching_call(entrance)
+            if entrance.tls is None or call is None or entrance.tls.server in servers:
+                continue
+            servers.add(entrance.tls.server)
+            if entrance.tls.shows_certificate:
+                plain = replace(call, tls=replace(entrance.tls, shows_certificate=False))
+                description = "without a client certificate"
+                if entrance.tls.mode == "MUTUAL":
+                    yield self.make_unrouted_case(plain, description, _NO_TLS)
+                else:
+                    yield self.make_case(plain, description, self._table.at)
+            if name := self._ways_in.find_unserved_name(entrance):
+                asking = replace(call, tls=replace(entrance.tls, name=name))
+                description = f"TLS for {shorten(name)} (no server has it)"
+                yield self.make_unrouted_case(asking, description, _NO_TLS)
+
     def _find_reaching_call(self, entrance: Call) -> Call | None:
         """Return a call at an entrance that is not refused, None if none is found.
 
@@ -449,7 +384,7 @@ class _TableDeriver:
                 if not self._is_contested(entrance, similar.call):
                     yield self.make_case(similar.call, similar.description, condition.at)
         for other in self._entrances if match.port else ():
-            other_port = replace(call, port=other.port)
+            other_port = replace(call, port=other.port, tls=other.tls, proxy=other.proxy)
             is_near = (other.host, other.gateway) == (entrance.host, entrance.gateway)
             if is_near and other.port != call.port and not self._is_contested(other, other_port):
                 description = f"path {shorten(call.path)} on port {other.port}, another one"
@@ -626,14 +561,14 @@ class _TableDeriver:
 
     def _derive_export_case(self) -> Iterator[Case]:
         """Yield the case of a caller in a namespace that the table is not exported to."""
-        if not self._table.is_visible_from(_NAMESPACE):
+        if not self._table.is_visible_from(CALLER_NAMESPACE):
             for entrance in self._entrances:
-                call = replace(entrance, namespace=_NAMESPACE)
+                call = replace(entrance, namespace=CALLER_NAMESPACE)
                 is_taken = any(
-                    rival.is_visible_from(_NAMESPACE) for rival, _ in self._rivals[entrance]
+                    rival.is_visible_from(CALLER_NAMESPACE) for rival, _ in self._rivals[entrance]
                 )
                 if entrance.gateway == MESH and not is_taken:
-                    description = f"from namespace {_NAMESPACE} (it is not exported there)"
+                    description = f"from namespace {CALLER_NAMESPACE} (it is not exported there)"
                     yield self.make_case(call, description, self._table.at)
                     return
 
@@ -646,6 +581,8 @@ class _TableDeriver:
             if self._table.gateways is not None and MESH in self._table.gateways:
                 return f"no port of {', '.join(self._table.hosts)} is one of HTTP"
             names = ", ".join(self._table.gateways or ())
+            if shut := self._ways_in.explain_shut(self._table):
+                return shut
             if not self._table.is_visible_from(ROOT_NAMESPACE):
                 return f"it is not exported to {ROOT_NAMESPACE}, where the proxy of {names} is"
             return f"{names} serves none of the hosts {', '.join(self._table.hosts)}"
@@ -697,7 +634,9 @@ class _TableDeriver:
             description += f" through {entrance.gateway}"
         if len({call.port for call in same_host if call.gateway == entrance.gateway}) > 1:
             description += f" on port {entrance.port}"
-        if entrance.gateway == MESH and entrance.namespace != _NAMESPACE:
+        if len({call.proxy for call in same_host if call.gateway == entrance.gateway}) > 1:
+            description += _describe_proxy(entrance)
+        if entrance.gateway == MESH and entrance.namespace != CALLER_NAMESPACE:
             description += f" from namespace {entrance.namespace}"
         return description
 
@@ -719,7 +658,7 @@ class _TableDeriver:
             route = self._table.routes[index]
             answer = answer or actions.expect_answer(route, match, call)
             unproven = (
-                *list_unproven(match),
+                *list_unproven(match, call),
                 *actions.list_unproven(route, match, call),
                 *timeouts_and_retries.list_unproven(route),
                 *cors.list_unproven(route, match),
@@ -736,7 +675,7 @@ class _TableDeriver:
             shares = ((Destination(call.host, (), ""), 1.0),)
         else:
             status = 404
-            answer = ExpectedAnswer(ProxyReply(status, str(status)), 1.0)
+            answer = answer or ExpectedAnswer(ProxyReply(status, str(status)), 1.0)
         options = self._table.routes[index].options if index is not None else ()
         case = Case("", "", call, shares, status, index, at, self._table.at, answer, options)
         answered_by = describe_answer(case, service)
@@ -751,11 +690,56 @@ class _TableDeriver:
             title=f"{service}: {description}{remark} {ending}",
         )
 
+    def list_foreign_names(
+        self, entrance: Call, named_hosts: Mapping[Listener, Collection[str]]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield hosts that are not for this table at an entrance at a gateway, each with why.
+
+        They are those that it has for other namespaces, and those of another proxy.
+        """
+        listener = find_listener(entrance)
+        named_here = named_hosts.get(listener, ())
+        elsewhere = (
+            host
+            for other, named in named_hosts.items()
+            if other.port == listener.port and other.proxy != listener.proxy
+            for host in sorted(named)
+        )
+        for foreign_hosts, reason in (
+            (self._ways_in.list_withheld_hosts(self._table, entrance), "for other namespaces"),
+            (elsewhere, "at another proxy"),
+        ):
+            names = map(hosts.make_example, foreign_hosts)
+            unnamed = (
+                name for name in names if not any(hosts.covers(host, name) for host in named_here)
+            )
+            for name in itertools.islice(unnamed, 1):
+                yield name, reason
+
+    def make_redirected_case(self, call: Call) -> Case:
+        """Return the case of a call that its gateway redirects to https, whatever the rules say."""
+        location = f"https://{call.host_header}{call.request_target}"
+        reply = ProxyReply(301, f"301 to {shorten(location)}", location)
+        description = f"any request in plain HTTP on port {call.port}"
+        if len(self._gateways[call.gateway].proxies) > 1:
+            description += _describe_proxy(call)
+        return self.make_unrouted_case(call, description, ExpectedAnswer(reply, 1.0))
+
+    def make_unrouted_case(
+        self, call: Call, description: str, answer: ExpectedAnswer | None = None
+    ) -> Case:
+        """Return the case of a call that gets to no rule: the gateway itself gives the answer."""
+        without_routes = replace(self._table, routes=())
+        unrouted = _TableDeriver(without_routes, [], [], self._rules, self._ways_in)
+        case = unrouted.make_case(call, description, self._table.at, answer=answer)
+        reply = answer.proxy_reply if answer is not None else None
+        return replace(case, status=reply.status) if reply is not None else case
+
     def _describe_unseen(self, call: Call, index: int | None) -> str:
         """Return in words which subsets of a route the caller has no DestinationRule for."""
         if index is None:
             return ""
-        caller = subsets.find_caller_namespace(self._rules, call)
+        caller = subsets.find_caller_namespace(call)
         unseen = [
             f"subset {target.subset_name} of {target.host}"
             for target in self._table.routes[index].targets
@@ -766,6 +750,11 @@ class _TableDeriver:
             "a 503"
             for name in dict.fromkeys(unseen)
         )
+
+
+def _describe_proxy(call: Call) -> str:
+    """Return in words at which proxy a call comes in."""
+    return f" at proxies with {call.proxy.name}" if call.proxy.name else " at the usual proxy"
 
 
 def _describe_call(call: Call, entrance: Call, index: int) -> str:

@@ -11,14 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, is_service
+from meshproof.base.names import CLUSTER_DOMAIN, MESH, is_service
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.oracle import derive, hosts, precedence
 from meshproof.oracle.case import Case, Coverage, Plan, is_hidden_from_caller
 from meshproof.oracle.conditions import Call, Condition, list_conditions
 from meshproof.oracle.dead_ends import mark_dead_ends
-from meshproof.rules.model import Gateway, Match, Route, RouteTable, RuleSet
+from meshproof.oracle.entrances import Entrances, find_listener
+from meshproof.rules.model import Gateway, Match, Proxy, Route, RouteTable, RuleSet, Server
 
 T = TypeVar("T")
 
@@ -110,10 +111,13 @@ def explain(call: Call, rules: RuleSet, known_hosts: KnownHosts) -> Explanation 
 
 def list_gateways(rules: RuleSet, host: str, port: int) -> list[Gateway]:
     """Return the Gateways that serve a host at a port, of each proxy the first."""
-    serving: dict[str, Gateway] = {}
+    serving: dict[Proxy, Gateway] = {}
+    gateways = {gateway.name: gateway for gateway in rules.gateways}
+    ways_in = Entrances(rules, {})
     for gateway in rules.gateways:
         if _serves(gateway, host, port):
-            serving.setdefault(gateway.proxy, gateway)
+            call = ways_in.enter(Call(host, authority=host, gateway=gateway.name, port=port))
+            serving.setdefault(call.proxy, gateways[call.gateway])
     return list(serving.values())
 
 
@@ -213,21 +217,23 @@ def _explain_at_gateway(call: Call, rules: RuleSet, known_hosts: KnownHosts) -> 
     entrance = next((gateway for gateway in rules.gateways if gateway.name == call.gateway), None)
     if entrance is None or not _serves(entrance, name, call.port):
         return None
+    ways_in = Entrances(rules, {})
+    call = ways_in.enter(call)
+    entrance = next(gateway for gateway in rules.gateways if gateway.name == call.gateway)
+    if refusal := ways_in.explain_refusal(call):
+        case = derive.derive_refused_case(rules, _make_table(call, entrance), call)
+        return Explanation(call, entrance, (), (refusal,), case)
     # Gateways of one proxy share its ports: the virtual hosts of all of them are there.
-    gateways = [
-        gateway
-        for gateway in rules.gateways
-        if gateway == entrance or (gateway.proxy == entrance.proxy and not entrance.proxy)
-    ]
     pairs = [
         (table, gateway, virtual_host)
-        for gateway in gateways
+        for gateway, server in ways_in.list_servers(call)
         for table in rules.tables
-        if gateway.name in (table.gateways or ())
-        and (gateway.proxy or table.is_visible_from(ROOT_NAMESPACE))
-        for virtual_host in _list_virtual_hosts(table, gateway, call.port)
+        if gateway.name in (table.gateways or ()) and table.is_visible_from(call.proxy.namespace)
+        for virtual_host in _list_virtual_hosts(table, server)
         if hosts.covers(virtual_host, name)
     ]
+    if _is_redirected(ways_in, call, name, [host for _, _, host in pairs]):
+        return _explain_redirect(call, entrance, rules)
     nearest = _pick_nearest(((table, gateway), host) for table, gateway, host in pairs)
     entries = [entry for table, gateway in nearest for entry in _list_entries(table, gateway)]
     routes = tuple(_hold_against(sorted(entries, key=functools.cmp_to_key(_compare)), call))
@@ -237,14 +243,31 @@ def _explain_at_gateway(call: Call, rules: RuleSet, known_hosts: KnownHosts) -> 
     return Explanation(call, entrance, routes, notes, _expect(call, owner, rules, known_hosts))
 
 
-def _list_virtual_hosts(table: RouteTable, gateway: Gateway, port: int) -> Iterator[str]:
-    """Yield the hosts that a table has at a port of a gateway."""
-    for server in gateway.servers:
-        if server.port == port:
-            for table_host in table.hosts:
-                for server_host in server.hosts:
-                    if host := hosts.intersect(table_host, server_host):
-                        yield host
+def _is_redirected(ways_in: Entrances, call: Call, name: str, virtual_hosts: Iterable[str]) -> bool:
+    """Say whether the nearest host for a name at a listener is one that redirects to https."""
+    redirected = ways_in.redirected_hosts.get(find_listener(call), set())
+    covering = [(host, host) for host in (*virtual_hosts, *redirected) if hosts.covers(host, name)]
+    return bool(set(_pick_nearest(covering)) & redirected)
+
+
+def _explain_redirect(call: Call, entrance: Gateway, rules: RuleSet) -> Explanation:
+    """Return what becomes of a plain call that its gateway redirects to https."""
+    case = derive.derive_redirected_case(rules, _make_table(call, entrance), call)
+    note = f"{entrance.name} redirects every plain request for this host to https"
+    return Explanation(call, entrance, (), (note,), case)
+
+
+def _make_table(call: Call, entrance: Gateway) -> RouteTable:
+    """Return a table without routes for what a gateway answers itself."""
+    return RouteTable((call.host,), (), (entrance.name,), entrance.at)
+
+
+def _list_virtual_hosts(table: RouteTable, server: Server) -> Iterator[str]:
+    """Yield the hosts that a table has at a server of a gateway."""
+    for table_host in table.hosts:
+        for server_host in server.hosts_for(table.namespace):
+            if host := hosts.intersect(table_host, server_host):
+                yield host
 
 
 def _pick_nearest(named: Iterable[tuple[T, str]]) -> list[T]:
@@ -262,7 +285,8 @@ def _list_entries(table: RouteTable, gateway: Gateway | None) -> list[_Entry]:
     for index, route in enumerate(table.routes):
         for match in route.matches or (None,):
             entries.append(_Entry(table, gateway, len(entries), index, match))
-            if gateway is not None and not gateway.proxy and precedence.is_catch_all(match):
+            is_istio = gateway is not None and not table.is_gateway_api
+            if is_istio and precedence.is_catch_all(match):
                 return entries
     return entries
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from meshproof.documents.lookup import find_values
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.inventory.destination_rules import read_destination_rules
+from meshproof.inventory.gateways import read_gateways
 from meshproof.inventory.service_entries import read_service_entries
 from meshproof.rules.legacy import egress_rule, ingress
 
@@ -47,6 +48,10 @@ _EJECTION_KEYS = (
     *("httpConsecutiveErrors", "httpDetectionInterval", "httpMaxEjectionPercent"),
     "sleepWindow",
 )
+_OWN_CERTIFICATE = "a certificate of the run stands for it"
+_OWN_CLIENT = "clients of the run take every version and cipher that the gateway offers"
+#: Keys of TLS at a Gateway that say which clients it takes.
+_CLIENT_KEYS = ("cipherSuites", "maxProtocolVersion", "minProtocolVersion")
 #: Protocols that a port may have, as ServiceEntry and EgressRule write them, which are HTTP.
 HTTP_PROTOCOLS = ("grpc", "grpc-web", "http", "http2")
 
@@ -143,6 +148,17 @@ def _check_egress_rule(document: Document) -> Iterator[UnprovenField]:
             yield from _check_protocol(protocol)
 
 
+def _check_gateway(document: Document) -> Iterator[UnprovenField]:
+    """Yield the unproven fields of TLS at a Gateway: which certificate it is, and which clients."""
+    for gateway in read_gateways([document]):
+        for server in gateway.servers:
+            content = server.tls.content if server.tls is not None else None
+            for key, value in content.items() if isinstance(content, dict) else ():
+                if key not in ("httpsRedirect", "mode"):
+                    reason = _OWN_CLIENT if key in _CLIENT_KEYS else _OWN_CERTIFICATE
+                    yield UnprovenField(value.at, value.path, reason)
+
+
 def _check_service_entry(document: Document) -> Iterator[UnprovenField]:
     """Yield the unproven fields of a ServiceEntry."""
     for entry in read_service_entries([document]):
@@ -176,6 +192,7 @@ _CHECKS = {
     "DestinationRule": _check_destination_rule,
     "PeerAuthentication": _check_peer_authentication,
     "EgressRule": _check_egress_rule,
+    "Gateway": _check_gateway,
     "ServiceEntry": _check_service_entry,
     "Sidecar": _check_sidecar,
 }

@@ -16,15 +16,9 @@ from meshproof.oracle.conditions import Call
 from meshproof.rules.model import DestinationRule, RuleSet, Target
 
 
-def find_caller_namespace(rules: RuleSet, call: Call) -> str:
-    """Return the namespace of the proxy that sends a call on: the caller's, or the gateway's.
-
-    That of Istio's own gateways is the root namespace.
-    """
-    if call.gateway == MESH:
-        return call.namespace
-    proxies = {gateway.name: gateway.proxy for gateway in rules.gateways}
-    return proxies[call.gateway].partition("/")[0] or ROOT_NAMESPACE
+def find_caller_namespace(call: Call) -> str:
+    """Return the namespace of the proxy that sends a call on: the caller's, or the gateway's."""
+    return call.namespace if call.gateway == MESH else call.proxy.namespace
 
 
 def sees_subset(rules: RuleSet, target: Target, caller: str) -> bool:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from meshproof.base.names import INGRESS_CLASS, Labels
 from meshproof.documents.manifest import Document
+from meshproof.inventory.namespaces import NamespaceLabels
 from meshproof.rules.model import RuleSet
 
 __all__ = ["RuleSet", "check_complete", "collect_rules", "read_rules"]
@@ -27,11 +28,12 @@ def collect_rules(
     documents: Iterable[Document],
     selectors: Mapping[str, Labels] = MappingProxyType({}),
     classes: Collection[str] = (INGRESS_CLASS,),
+    namespace_labels: NamespaceLabels = MappingProxyType({}),
 ) -> RuleSet:
     """Return the rules in `documents`; see `meshproof.rules.reading.collect_rules`."""
     from meshproof.rules import reading
 
-    return reading.collect_rules(documents, selectors, classes)
+    return reading.collect_rules(documents, selectors, classes, namespace_labels)
 
 
 def check_complete(rules: RuleSet) -> None:

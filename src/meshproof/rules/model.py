@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from meshproof.base.errors import BadRules
-from meshproof.base.names import Labels
+from meshproof.base.names import ROOT_NAMESPACE, Labels
 from meshproof.documents.manifest import At, Document
 from meshproof.inventory.sidecars import Sidecar
 from meshproof.rules.actions import (
@@ -22,6 +22,8 @@ from meshproof.rules.actions import (
 from meshproof.rules.judge_options import Options
 
 MtlsMode = Literal["DISABLE", "PERMISSIVE", "STRICT"]
+#: How TLS ends at a gateway: a client certificate is never, always or sometimes asked for.
+TlsMode = Literal["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"]
 
 
 @dataclass(frozen=True)
@@ -180,26 +182,56 @@ class RouteTable:
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """A proxy that serves gateways: its name, its namespace and its labels.
+
+    The usual one of Istio has no name. Another one that gateways of Istio select is named by the
+    labels they select it by; one of Gateway API by its Gateway.
+    """
+
+    name: str = ""
+    namespace: str = ROOT_NAMESPACE
+    labels: Labels = (("app", "istio-ingressgateway"), ("istio", "ingressgateway"))
+
+
+INGRESS = Proxy()
+
+
+@dataclass(frozen=True)
 class Server:
-    """One port of a gateway: its number and the hosts that it serves (`*` for all)."""
+    """One port of a gateway: its number and the hosts that it serves (`*` for all).
+
+    `host_namespaces` has for each host the namespace whose rules may use it, `*` for all; it is
+    empty where all hosts are for all. Where TLS ends at it, `tls` is how. One that
+    `redirects_to_https` answers every plain request for its hosts so.
+    """
 
     port: int
     hosts: tuple[str, ...]
+    host_namespaces: tuple[str, ...] = ()
+    tls: TlsMode | None = None
+    redirects_to_https: bool = False
+
+    def hosts_for(self, namespace: str) -> tuple[str, ...]:
+        """Return the hosts that rules of a namespace may use."""
+        owners = self.host_namespaces or ("*",) * len(self.hosts)
+        pairs = zip(self.hosts, owners, strict=True)
+        return tuple(host for host, owner in pairs if owner in ("*", namespace))
 
 
 @dataclass(frozen=True)
 class Gateway:
     """An entry point of the mesh: `name` is namespace/name, `servers` are its ports.
 
-    Each listener of Gateway API is a gateway here, named namespace/name/listener. `proxy` is the
-    proxy that serves it: a Gateway of Gateway API has its own (namespace/name), those of Istio
-    share one (""). `created` is when the object was made, "" if it does not say.
+    Each listener of Gateway API is a gateway here, named namespace/name/listener. `proxies` are
+    those that serve it: a Gateway of Gateway API has its own. `created` is when the object was
+    made, "" if it does not say.
     """
 
     name: str
     servers: tuple[Server, ...]
     at: At = field(compare=False)
-    proxy: str = ""
+    proxies: tuple[Proxy, ...] = (INGRESS,)
     created: str = field(default="", compare=False)
 
 

@@ -10,6 +10,7 @@ from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import INGRESS_CLASS, Labels
 from meshproof.documents.manifest import Document
 from meshproof.documents.problems import CheckedDocument, check
+from meshproof.inventory.namespaces import NamespaceLabels
 from meshproof.inventory.problems import Problems
 from meshproof.rules import judge_options
 from meshproof.rules.gateway_api import reader as gateway_api
@@ -61,13 +62,14 @@ def collect_rules(
     documents: Iterable[Document],
     selectors: Mapping[str, Labels] = MappingProxyType({}),
     classes: Collection[str] = (INGRESS_CLASS,),
+    namespace_labels: NamespaceLabels = MappingProxyType({}),
 ) -> RuleSet:
     """Return the rules in `documents`, whatever dialect each is written in, and their problems.
 
     `selectors` are the labels that Services select, by full host: RouteRules name callers by
-    Service. `classes` are the names of Istio's IngressClasses. What is not valid, not supported or
-    of no known dialect, and a second object of one name, is in `problems` of the rules and of its
-    route; nothing is ever passed over.
+    Service. `classes` are the names of Istio's IngressClasses, `namespace_labels` the labels of
+    Namespace objects. What is not valid, not supported or of no known dialect, and a second object
+    of one name, is in `problems` of the rules and of its route; nothing is ever passed over.
     """
     all_documents = list(documents)
     unread = _UnreadDocuments()
@@ -81,11 +83,9 @@ def collect_rules(
     rules = RuleSet()
     for reader in _READERS:
         checked_documents = documents_by_reader.get(reader, [])
-        rules += (
-            route_rule.read_rules(checked_documents, selectors)
-            if reader is route_rule
-            else reader.read_rules(checked_documents)
-        )
+        known: dict[ModuleType, object] = {route_rule: selectors, gateway_api: namespace_labels}
+        arguments = (known[reader],) if reader in known else ()
+        rules += reader.read_rules(checked_documents, *arguments)
     problems = [
         problem.error
         for checked_documents in documents_by_reader.values()

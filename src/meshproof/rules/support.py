@@ -17,6 +17,12 @@ _POLICIES = (
 _OVERRIDDEN = "Envoy lets no header of a request decide it"
 _CUSTOM = "it was never more than a name for config of Envoy's own"
 _HTTP_ONLY = "only HTTP requests are sent and served"
+#: Fields of TLS at a gateway that decide which clients and files fit, not where requests go.
+_TLS_KEYS_NOT_ASKED = (
+    *("caCertCredentialName", "caCertificates", "caCrl", "cipherSuites", "credentialName"),
+    *("credentialNames", "insecureSkipVerify", "maxProtocolVersion", "minProtocolVersion"),
+    *("privateKey", "serverCertificate", "tlsCertificates"),
+)
 _ROUTE_KEYS = ("spec.useDefaultGateways", "spec.rules.sessionPersistence")
 
 
@@ -66,11 +72,17 @@ SUPPORT = {
                 "spec.servers.bind",
                 "spec.servers.defaultEndpoint",
                 "spec.servers.port.targetPort",
-                "spec.servers.tls",
+                "spec.servers.tls.subjectAltNames",
+                "spec.servers.tls.verifyCertificateHash",
+                "spec.servers.tls.verifyCertificateSpki",
             ),
             "",
         ),
-        without_effect=("spec.servers.name", "spec.servers.port.name"),
+        without_effect=(
+            "spec.servers.name",
+            "spec.servers.port.name",
+            *(f"spec.servers.tls.{key}" for key in _TLS_KEYS_NOT_ASKED),
+        ),
     ),
     ("security.istio.io", "PeerAuthentication"): Support({"spec.portLevelMtls": ""}),
     ("gateway.networking.k8s.io", "Gateway"): Support(
@@ -78,7 +90,7 @@ SUPPORT = {
             (
                 "spec.allowedListeners",
                 "spec.defaultScope",
-                "spec.listeners.tls",
+                "spec.listeners.tls.options",
                 "spec.tls",
             ),
             "",

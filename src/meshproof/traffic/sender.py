@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from meshproof.base.errors import NotReady
-from meshproof.mesh.http import HttpRequest, HttpResponse, NoResponse, Sender
+from meshproof.base.errors import NotReady, TlsFailed
+from meshproof.mesh.http import HttpRequest, HttpResponse, LossReason, NoResponse, Sender
 from meshproof.mesh.protocol import Address
 
 #: How often a request is sent until it gets a response. More would hide a mesh that loses some.
 _MAX_ATTEMPTS = 3
+#: Why no response comes where no TLS does. A client without a certificate may see its end alone.
+_NO_TLS = (LossReason.NO_TLS, LossReason.WRONG_CERTIFICATE, LossReason.ENDED)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class RetryingSender:
         for _attempt in range(_MAX_ATTEMPTS - 1):
             lost = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, NoResponse)]
             for index in lost:
-                self._count_lost_request()
+                self._count_lost_request(requests[index], outcomes[index])
                 attempts[index] = requests[index].with_next_number()
             retried = self._send_once([attempts[index] for index in lost]) if lost else []
             for index, outcome in zip(lost, retried, strict=True):
@@ -76,9 +78,21 @@ class RetryingSender:
         responses = []
         for request, outcome in zip(attempts, outcomes, strict=True):
             if isinstance(outcome, NoResponse):
+                self._require_tls(request, outcome)
                 raise NotReady(f"{self._address.url}{request.path}: no answer: {outcome}")
             responses.append(replace(outcome, request=request))
         return responses
+
+    def _require_tls(self, request: HttpRequest, outcome: NoResponse) -> None:
+        """Raise TlsFailed if a request got no response because no TLS came about."""
+        client = self._address.tls_client
+        if client is not None and outcome.reason in _NO_TLS:
+            raise TlsFailed(
+                f"no TLS for {client.name} on port {self._address.port}: {outcome}",
+                str(outcome),
+                self.build_curl(request),
+                outcome.reason is not LossReason.WRONG_CERTIFICATE,
+            )
 
     def _send_once(self, requests: Sequence[HttpRequest]) -> list[HttpResponse | NoResponse]:
         """Send requests once, marked; return what became of each."""
@@ -89,10 +103,12 @@ class RetryingSender:
             self._sampling.keep_alive,
         )
 
-    def _count_lost_request(self) -> None:
+    def _count_lost_request(self, request: HttpRequest, outcome: HttpResponse | NoResponse) -> None:
         """Count a request without a response. Raises NotReady when there are too many."""
         self.transport_errors += 1
         if self.transport_errors > self._sampling.errors_allowed:
+            if isinstance(outcome, NoResponse):
+                self._require_tls(request, outcome)
             raise NotReady(
                 f"{self._address.url}: {self.transport_errors} requests got no answer at all "
                 f"(allowed: {self._sampling.errors_allowed}); they are never judged as versions"

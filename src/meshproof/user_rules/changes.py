@@ -10,6 +10,7 @@ from meshproof.base.names import MESH
 from meshproof.oracle.case import Case
 from meshproof.oracle.conditions import Call
 from meshproof.oracle.explanation import Explanation, explain, list_gateways
+from meshproof.rules.model import INGRESS
 from meshproof.user_rules.asking import describe_answer, list_changes
 from meshproof.user_rules.not_proven import name_route
 from meshproof.user_rules.sides import Side
@@ -146,7 +147,8 @@ def _as_called(call: Call) -> Call:
     if call.gateway == MESH:
         return call
     name = call.host_header.partition(":")[0]
-    return replace(call, gateway="", host=name, authority=call.host_header)
+    authority = call.host_header
+    return replace(call, gateway="", host=name, authority=authority, proxy=INGRESS, tls=None)
 
 
 def _find_answer(side: Side, call: Call) -> Answer:

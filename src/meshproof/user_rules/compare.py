@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from meshproof.base.errors import Inconclusive, pluralize
+from meshproof.base.errors import Inconclusive, TlsFailed, pluralize
 from meshproof.mesh.echo.case_mesh import CaseMesh
 from meshproof.mesh.echo.listener import MarkerHeaders
 from meshproof.mesh.echo.workloads import FALSE_ALARM, Ambiguity
@@ -159,6 +159,8 @@ class CaseComparison:
 
         Sends as many requests as it takes to tell the expected route from every other.
         """
+        if self.case.answer.refuses_tls:
+            return _find_tls(visits)
         batch = mesh.workloads.count_visits(self.case)
         sent = visits.take(batch)
         while self.needs_more_visits(sent):
@@ -358,6 +360,18 @@ class CaseComparison:
         """Yield a difference if the response came too early."""
         if visit.seconds < self.case.answer.min_seconds - _CLOCK_TOLERANCE:
             yield f"after {visit.seconds:.2g} s, not {self.case.answer.min_seconds:.4g} s"
+
+
+def _find_tls(visits: Visits) -> BrokenPromise | None:
+    """Return what is wrong where a gateway must refuse TLS: it answered, or with a certificate."""
+    try:
+        (answer,) = visits.take(1)
+    except TlsFailed as failure:
+        if failure.is_refused:
+            return None
+        return BrokenPromise("TLS was not refused", "no TLS", failure.observed, failure.curl)
+    observed = describe_response(answer)
+    return BrokenPromise("TLS was not refused", "no TLS", observed, visits.curl)
 
 
 def _describe_reply(reply: ProxyReply) -> str:

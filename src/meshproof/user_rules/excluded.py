@@ -29,6 +29,7 @@ from meshproof.documents.value import Value
 from meshproof.inventory.workloads import WORKLOAD_KINDS
 from meshproof.rules.gateway_api.listeners import intersect_hosts
 from meshproof.run.cause import Cause
+from meshproof.user_rules.gateway_parts import reduce_gateway
 
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
 _ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule", "VirtualService")
@@ -187,7 +188,7 @@ class RuleObjects:
             if document is not None:
                 reasons.setdefault(document, []).append(error)
         for document, its_errors in reasons.items():
-            if document in self.documents:
+            if document in self.documents and not self._reduce(document, its_errors):
                 self._exclude_for(document, its_errors)
         return bool(reasons)
 
@@ -251,13 +252,18 @@ class RuleObjects:
                 )
 
     def _remove_gateways(
-        self, is_excluded: Callable[[str], bool], because: str, cause: Excluded | None = None
+        self,
+        is_excluded: Callable[[str], bool],
+        because: str,
+        cause: Excluded | None = None,
+        documents: Sequence[Document] = (),
     ) -> None:
         """Remove Gateways from VirtualServices: the routes of their sidecars are still checked.
 
-        `because` may have a place `{}` for the namespace of the Gateway.
+        `because` may have a place `{}` for the namespace of the Gateway. Without `documents` it is
+        done in all of them.
         """
-        for document in self.documents[:]:
+        for document in documents or self.documents[:]:
             if (document.kind, document.group) != ("VirtualService", _ISTIO):
                 continue
             try:
@@ -279,6 +285,28 @@ class RuleObjects:
                     )
             elif remaining is not document:
                 self.documents[self.documents.index(document)] = remaining
+
+    def _reduce(self, document: Document, errors: Sequence[BadRules]) -> bool:
+        """Keep a Gateway without the servers that errors are about; say whether that is enough.
+
+        The routes that only these servers have are excluded, too.
+        """
+        reduced = reduce_gateway(document, errors) if document.kind == "Gateway" else None
+        if reduced is None:
+            return False
+        at = At(errors[0].file, errors[0].line, errors[0].column)
+        reason = "; ".join(dict.fromkeys(error.reason for error in errors))
+        entry = Excluded(at, name_object(document), reason)
+        self.documents[self.documents.index(document)] = reduced.document
+        self.excluded.append(entry)
+        because = f"its hosts are those of a server of {entry.name} that is not checked"
+        for route in filter(reduced.leaves_out, self.documents[:]):
+            if route.kind == "VirtualService":
+                gateway = f"{document.namespace}/{document.name}"
+                self._remove_gateways(gateway.__eq__, because, entry, [route])
+            else:
+                self._exclude(route, Excluded(route.at, name_object(route), because, cause=entry))
+        return True
 
 
 def _read_gateways(parent: Value, namespace: str) -> list[str]:

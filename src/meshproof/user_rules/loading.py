@@ -21,6 +21,7 @@ from meshproof.documents.kinds import Role, find_role
 from meshproof.documents.variants import list_turns
 from meshproof.inventory.gateways import is_ambient_gateway
 from meshproof.inventory.known_hosts import KnownHosts
+from meshproof.inventory.namespaces import read_namespace_labels
 from meshproof.inventory.pods import makes_pods
 from meshproof.inventory.services import read_selectors
 from meshproof.mesh.echo.workloads import (
@@ -386,6 +387,7 @@ def _build_user_rules(
         rule_documents,
         read_selectors(document for document in documents if document.kind == "Service"),
         ingress.find_istio_classes(documents),
+        read_namespace_labels([*documents, *surroundings.documents]),
     )
     if rule_set.problems:
         raise _RefusedRules(rule_set.problems)

@@ -187,6 +187,7 @@ _AUDIT = "outbound|80||audit.default.svc.cluster.local"
 _NAME = "a name changes no answer"
 _PLACE = "the place in the file changes no answer"
 _RANK = "it ranks rules of one host: on real Envoys in tests/user_rules/test_own_precedence.py"
+_GATEWAYS = "it is of a gateway: on real Envoys in tests/user_rules/test_own_gateways.py"
 _ALL_PLAIN_HTTP = "every request of a run is plain HTTP"
 
 # Match
@@ -679,7 +680,10 @@ NOT_SERVED = {
     "Route.options": "it is for the judge, no Envoy has it",
     "Rewrite.at": _PLACE,
     "Gateway.name": _NAME,
-    "Gateway.proxy": "one ingress stands for the proxies of all gateways",
+    "Gateway.proxies": _GATEWAYS,
+    "Server.host_namespaces": _GATEWAYS,
+    "Server.tls": _GATEWAYS,
+    "Server.redirects_to_https": _GATEWAYS,
     "Gateway.servers": "see RouteTable.gateways",
     "Server.port": "each port is a listener: without it no case gets an answer",
     "Server.hosts": "they meet the hosts of the rules: see RouteTable.hosts",

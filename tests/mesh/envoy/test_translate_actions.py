@@ -9,7 +9,7 @@ import pytest
 from meshproof.mesh.envoy import listeners, translate
 from meshproof.mesh.envoy.listeners import Telemetry
 from tests.manifest_text import write_head
-from tests.mesh.envoy.translating import cluster, pod, routes, snapshot
+from tests.mesh.envoy.translating import cluster, pod, routes, snapshot, translate_port
 
 HEAD = write_head("VirtualService", "reviews") + "spec:\n  hosts: [reviews]\n  http:\n"
 TO = "route: [{destination: {host: reviews}}]"
@@ -44,7 +44,7 @@ def test_direct_responses_may_be_long() -> None:
     shop = snapshot()
     for config in (
         translate.translate_sidecar_routes(shop, pod(shop)),
-        translate.translate_gateway_routes(shop, 80),
+        translate_port(shop, 80),
     ):
         assert config["max_direct_response_body_size_bytes"] == 1 << 20
 

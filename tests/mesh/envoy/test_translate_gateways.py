@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 
 from meshproof.base.errors import BadRules
-from meshproof.mesh.envoy import translate
-from tests.mesh.envoy.translating import cluster, read_destination, read_destinations, snapshot
+from tests.mesh.envoy.translating import (
+    cluster,
+    read_destination,
+    read_destinations,
+    snapshot,
+    translate_port,
+)
 
 GATEWAY = """\
 apiVersion: networking.istio.io/v1
@@ -40,7 +45,7 @@ def rule(hosts: str = "'*'", target: str = "page", match: str = "", name: str = 
 
 
 def hosts(text: str, port: int = 80) -> dict[str, list[object]]:
-    config = translate.translate_gateway_routes(snapshot(text), port)
+    config = translate_port(snapshot(text), port)
     assert config["name"] == f"http.{port}"
     virtual_hosts = {
         host["domains"][0]: [read_destination(route) for route in host["routes"]]
@@ -142,7 +147,7 @@ REFUSED = {
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
 def test_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(BadRules) as error:
-        translate.translate_gateway_routes(snapshot(text), 80)
+        translate_port(snapshot(text), 80)
     assert str(error.value) == f"r.yaml:{message}"
 
 

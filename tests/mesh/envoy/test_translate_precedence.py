@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof.mesh.envoy import translate
-from tests.mesh.envoy.translating import cluster, read_destination, read_destinations, snapshot
+from tests.mesh.envoy.translating import (
+    cluster,
+    read_destination,
+    read_destinations,
+    snapshot,
+    translate_port,
+)
 
 GATEWAY = """\
 apiVersion: networking.istio.io/v1
@@ -43,7 +48,7 @@ API = "{uri: {prefix: /api}}"
 
 
 def gateway_routes(*rules: str) -> list[tuple[object, object]]:
-    config = translate.translate_gateway_routes(snapshot(GATEWAY + "".join(rules)), 80)
+    config = translate_port(snapshot(GATEWAY + "".join(rules)), 80)
     (host,) = config["virtual_hosts"]
     return [
         (translated["match"].get("prefix"), read_destination(translated))
@@ -104,5 +109,5 @@ def test_a_rule_without_a_route_for_the_caller_leaves_the_host_to_the_next() -> 
 
 def test_a_gateway_of_another_namespace_gets_no_private_rule() -> None:
     private = rule("a", route(MAIN), head="  exportTo: [.]\n", gateway="gw")
-    config = translate.translate_gateway_routes(snapshot(GATEWAY + private), 80)
+    config = translate_port(snapshot(GATEWAY + private), 80)
     assert config["virtual_hosts"] == []

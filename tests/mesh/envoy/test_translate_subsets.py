@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshproof.mesh.envoy import translate
-from tests.mesh.envoy.translating import IDENTITY, read_destinations, snapshot
+from tests.mesh.envoy.translating import IDENTITY, read_destinations, snapshot, translate_port
 
 RULE = """\
 apiVersion: networking.istio.io/v1
@@ -70,6 +70,6 @@ def test_only_callers_with_the_rule_have_the_cluster(definitions: tuple[str, ...
     ]
     gateway_text = text.replace("hosts: [reviews]", "hosts: [reviews.example]\n  gateways: [gw]")
     gateway_mesh = snapshot(gateway_text + GATEWAY)
-    (host,) = translate.translate_gateway_routes(gateway_mesh, 80)["virtual_hosts"]
+    (host,) = translate_port(gateway_mesh, 80)["virtual_hosts"]
     held.append(has_cluster(gateway_mesh, host["routes"][0]["route"]["cluster"]))
     assert tuple(held) == HELD[definitions]

@@ -71,6 +71,15 @@ def snapshot(text: str = "", mtls: MtlsMode = "PERMISSIVE", apps: str = SHOP) ->
     return Snapshot(mesh, ruleset(text), endpoints, mtls)
 
 
+def translate_port(snapshot: Snapshot, port: int = 80) -> Resource:
+    """Return Envoy's routes of a port of plain HTTP at the ingress."""
+    name = translate.format_gateway_route_name(port)
+    listeners = translate.list_listeners(snapshot.rules.gateways)
+    empty = translate.GatewayListener(name, port)
+    listener = next((known for known in listeners if known.name == name), empty)
+    return translate.translate_gateway_routes(snapshot, listener)
+
+
 def pod(snapshot: Snapshot, name: str = "page-v1-0") -> Pod:
     """Return a pod by its name."""
     (match,) = (candidate for candidate in snapshot.topology.pods if candidate.name == name)

@@ -22,7 +22,8 @@ from meshproof.mesh.istiod.control_plane import ControlPlane
 from meshproof.mesh.istiod.objects import PROXY_PORT, Placed, make_object
 from meshproof.mesh.istiod.proxy import IstioProxy
 from meshproof.mesh.istiod.serving import Serving
-from meshproof.rules.model import RuleSet
+from meshproof.oracle.conditions import Call, TlsCall
+from meshproof.rules.model import Proxy, RuleSet
 
 RULE = """\
 apiVersion: networking.istio.io/v1
@@ -78,7 +79,7 @@ def test_a_kind_that_it_does_not_serve_is_refused_at_its_place() -> None:
 def test_a_gateway_is_moved_to_the_one_ingress_and_to_loopback() -> None:
     (document,) = parse(
         "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: a}\nspec:\n"
-        "  selector: {app: mine}\n"
+        "  selector: {istio: ingressgateway}\n"
         "  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]\n",
         "a.yaml",
     )
@@ -87,6 +88,41 @@ def test_a_gateway_is_moved_to_the_one_ingress_and_to_loopback() -> None:
     assert placed.body["spec"]["selector"] == dict(objects.INGRESS_LABELS)
     (server,) = placed.body["spec"]["servers"]
     assert (server["bind"], server["port"]["number"]) == ("127.9.9.9", 80)
+
+
+GATEWAY = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: a}
+spec:
+  selector: {SELECTOR}
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: ['*']
+    tls: {mode: SIMPLE, credentialName: c}
+"""
+
+
+def test_servers_with_tls_and_gateways_of_other_proxies_are_left_out() -> None:
+    usual, other = (
+        parse(GATEWAY.replace("SELECTOR", selector), "a.yaml")
+        for selector in ("istio: ingressgateway", "app: own")
+    )
+    (placed,) = objects.read_rules(usual, "127.9.9.9")
+    assert [server["port"]["number"] for server in placed.body["spec"]["servers"]] == [80]
+    assert objects.read_rules(other, "127.9.9.9") == []
+
+
+def test_cases_over_tls_and_at_other_proxies_are_not_supported_by_name() -> None:
+    assert objects.explain_unserved(Call("a.example", gateway="shop/a")) == ""
+    assert objects.explain_unserved(Call("web")) == ""
+    tls = TlsCall("shop/a#1", "SIMPLE", "a.example", False)
+    assert objects.explain_unserved(Call("a.example", gateway="shop/a", tls=tls)) == (
+        "TLS at a Gateway: the istiod mesh does not serve it yet"
+    )
+    own = Call("a.example", gateway="shop/a", proxy=Proxy("app=own"))
+    assert objects.explain_unserved(own).startswith("a Gateway for proxies with app=own: ")
 
 
 def test_a_port_that_only_root_may_have_is_taken_by_the_proxys_own_port(

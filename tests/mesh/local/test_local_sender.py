@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from meshproof.base import timeouts
+from meshproof.mesh.envoy.certificates import Authority, Identity
 from meshproof.mesh.http import HttpRequest, HttpResponse, LossReason, NoResponse
 from meshproof.mesh.local_sender import LocalSender
-from meshproof.mesh.protocol import Address
+from meshproof.mesh.protocol import Address, TlsClient
 
 OK = b"HTTP/1.1 200 OK\r\nX-Seen: 1\r\ncontent-length: 2\r\n\r\nok"
 
@@ -68,6 +73,80 @@ def test_a_response_that_takes_too_long_is_late(
     (outcome,) = send(Address(*listener.getsockname()), HttpRequest("/"))
     assert isinstance(outcome, NoResponse)
     assert outcome.reason is LossReason.LATE
+
+
+def send_by_tls(listener: socket.socket, client: TlsClient) -> list[HttpResponse | NoResponse]:
+    host, port = listener.getsockname()
+    return send(Address(host, port, tls_client=client), HttpRequest("/"))
+
+
+def answer_by_tls(
+    listener: socket.socket, certificate: Identity, client_ca: Path | None = None
+) -> threading.Thread:
+    """Answer one connection by TLS, and none without a certificate of `client_ca`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.chain, certificate.key)
+    if client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(client_ca)
+
+    def answer() -> None:
+        connection, _peer = listener.accept()
+        with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(65536)
+            tls.sendall(OK)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [("a.example", "200"), ("b.example", "wrong certificate")],
+)
+def test_tls_takes_a_certificate_for_the_name_that_is_asked_for(
+    listener: socket.socket, tmp_path: Path, name: str, outcome: str
+) -> None:
+    authority = Authority(tmp_path / "certificates")
+    thread = answer_by_tls(listener, authority.issue_for_names("a", ["a.example"]))
+    client = TlsClient(name, authority.certificate)
+    (answer,) = send_by_tls(listener, client)
+    thread.join(10)
+    seen = answer.reason if isinstance(answer, NoResponse) else answer.status
+    assert str(seen) == outcome
+
+
+def test_tls_takes_no_certificate_of_another_authority(
+    listener: socket.socket, tmp_path: Path
+) -> None:
+    own, other = Authority(tmp_path / "own"), Authority(tmp_path / "other")
+    thread = answer_by_tls(listener, other.issue_for_names("a", ["a.example"]))
+    client = TlsClient("a.example", own.certificate)
+    (answer,) = send_by_tls(listener, client)
+    thread.join(10)
+    assert isinstance(answer, NoResponse)
+    assert answer.reason is LossReason.WRONG_CERTIFICATE
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_tls_shows_the_certificate_of_the_client(
+    listener: socket.socket, tmp_path: Path, shows: bool
+) -> None:
+    authority = Authority(tmp_path / "certificates")
+    own = authority.issue_for_names("client", ["client.example"])
+    server = authority.issue_for_names("a", ["a.example"])
+    thread = answer_by_tls(listener, server, authority.certificate)
+    client = TlsClient("a.example", authority.certificate)
+    if shows:
+        client = replace(client, certificate=own.chain, key=own.key)
+    (answer,) = send_by_tls(listener, client)
+    thread.join(10)
+    if shows:
+        assert isinstance(answer, HttpResponse)
+    else:
+        assert isinstance(answer, NoResponse)
+        assert answer.reason in (LossReason.NO_TLS, LossReason.ENDED)
 
 
 @pytest.mark.parametrize(

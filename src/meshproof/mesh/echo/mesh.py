@@ -1,11 +1,13 @@
 """A local mesh that needs only rules: echo workloads for every host that the rules name, no apps.
 
 It takes three Envoys for any number of rules. One answers for all workloads (a listener for each),
-one is every client's sidecar (a listener for each set of source labels), one is the ingress.
+one is every client's sidecar (a listener for each set of source labels), one is the ingress. Each
+further proxy of gateways takes one more.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -25,7 +27,7 @@ from meshproof.mesh.echo.workloads import (
     split_host,
 )
 from meshproof.mesh.envoy import ingress, listeners, translate
-from meshproof.mesh.envoy.certificates import Authority
+from meshproof.mesh.envoy.certificates import Authority, Identity
 from meshproof.mesh.envoy.envoy import Envoy, Resource
 from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.listeners import Telemetry
@@ -33,9 +35,10 @@ from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
 from meshproof.mesh.process.processes import Workspace
-from meshproof.mesh.protocol import Address, Options
+from meshproof.mesh.protocol import Address, Options, TlsClient
+from meshproof.oracle.conditions import TlsCall
 from meshproof.oracle.derive import Call, Case
-from meshproof.rules.model import RuleSet
+from meshproof.rules.model import INGRESS, Proxy, RuleSet
 
 
 class EchoMesh(LocalRuleMesh):
@@ -54,20 +57,33 @@ class EchoMesh(LocalRuleMesh):
         cases: Iterable[Case],
         known_hosts: KnownHosts,
     ) -> None:
+        cases = list(cases)
         super().__init__(options, workspace, rules, cases, known_hosts)
         self._workspace = workspace
-        self._identity = Authority(workspace.path / "certificates").issue(
-            ROOT_NAMESPACE, ingress.NAME
-        )
+        self._authority = Authority(workspace.path / "certificates")
+        self._identity = self._authority.issue(ROOT_NAMESPACE, ingress.NAME)
         self._clients = Envoy("client", workspace, self._binary)
-        self._ingress = Ingress(workspace, self._binary, self._identity, options.ingress_port)
+        self._asked_names: dict[str, set[str]] = defaultdict(set)
+        for tls in (case.call.tls for case in cases if case.call.tls):
+            self._asked_names[tls.server].add(tls.name)
+        self._ingresses = {
+            proxy: Ingress(
+                workspace,
+                self._binary,
+                self._authority,
+                0 if number else options.ingress_port,
+                proxy,
+                f"{ingress.NAME}-{number}" if number else ingress.NAME,
+            )
+            for number, proxy in enumerate(_list_gateway_proxies(rules))
+        }
         self._listener_names = {
             source: f"source-{index}" for index, source in enumerate(self._sources)
         }
 
     def _list_proxies(self) -> list[Envoy]:
-        """Return the Envoys that route: the one of all clients, and the ingress."""
-        return [self._clients, self._ingress.envoy]
+        """Return the Envoys that route: the one of all clients, and those of gateways."""
+        return [self._clients, *(own_ingress.envoy for own_ingress in self._ingresses.values())]
 
     def _serve(self) -> None:
         """Start the Envoys and serve the rules to clients and ingress."""
@@ -78,8 +94,10 @@ class EchoMesh(LocalRuleMesh):
         # Echo workloads speak plaintext, whatever mTLS the rules ask of sidecars.
         plaintext_rules = replace(self._rules, policies=())
         snapshot = Snapshot(topology, plaintext_rules, endpoints, "DISABLE", serves_dead_ends=True)
-        self._ingress.open(self._rules.gateways)
-        plans = [self._make_client_plan(snapshot), self._ingress.make_plan(snapshot)]
+        for own_ingress in self._ingresses.values():
+            own_ingress.open(self._rules.gateways, self._asked_names)
+        ingress_plans = [own.make_plan(snapshot) for own in self._ingresses.values()]
+        plans = [self._make_client_plan(snapshot), *ingress_plans]
         self.served = roll_out(plans, self._rules)
 
     def _start(self) -> dict[str, int]:
@@ -92,7 +110,8 @@ class EchoMesh(LocalRuleMesh):
             "lds", [self._make_client_listener(name) for name in self._listener_names.values()]
         )
         self._clients.start()
-        self._ingress.start()
+        for own_ingress in self._ingresses.values():
+            own_ingress.start()
         ports = self._servers.wait_started()
         self._clients.wait_started()
         wait_acknowledged(self._clients)
@@ -126,7 +145,10 @@ class EchoMesh(LocalRuleMesh):
         """Return the address to send a call to: a sidecar's listener, or the ingress."""
         if call.gateway == MESH:
             return self._sidecar_addresses[find_source(call)]
-        return self._gateway_addresses[call.port]
+        address = self._gateway_addresses[call.proxy, call.port]
+        if call.tls is None:
+            return address
+        return replace(address, tls_client=self._make_tls_client(call.tls))
 
     @cached_property
     def _sidecar_addresses(self) -> dict[Source, Address]:
@@ -138,10 +160,31 @@ class EchoMesh(LocalRuleMesh):
         }
 
     @cached_property
-    def _gateway_addresses(self) -> dict[int, Address]:
-        """The address of each Gateway port."""
-        servers = [server for gateway in self._rules.gateways for server in gateway.servers]
-        return {server.port: self._ingress.address(server.port) for server in servers}
+    def _gateway_addresses(self) -> dict[tuple[Proxy, int], Address]:
+        """The address of each Gateway port at each proxy."""
+        return {
+            (proxy, server.port): self._ingresses[proxy].address(server.port)
+            for gateway in self._rules.gateways
+            for proxy in gateway.proxies
+            for server in gateway.servers
+        }
+
+    @cached_property
+    def _client_certificate(self) -> Identity:
+        """The certificate that clients show where a gateway asks for one."""
+        return self._authority.issue_for_names("outside-client", ["client.example"])
+
+    def _make_tls_client(self, tls: TlsCall) -> TlsClient:
+        """Return how a call speaks TLS with an ingress."""
+        own = self._client_certificate if tls.shows_certificate else None
+        ca = self._authority.certificate
+        return TlsClient(tls.name, ca, own.chain if own else None, own.key if own else None)
+
+
+def _list_gateway_proxies(rules: RuleSet) -> list[Proxy]:
+    """Return the proxies that serve the gateways of rules; the usual one if there is none."""
+    proxies = (proxy for gateway in rules.gateways for proxy in gateway.proxies)
+    return list(dict.fromkeys(proxies)) or [INGRESS]
 
 
 def iter_services(

@@ -60,8 +60,10 @@ def make_fault_filter(defaults: Resource | None = None) -> Resource:
     return {"name": FAULT_FILTER, "typed_config": {"@type": _FAULT_TYPE, **(defaults or {})}}
 
 
-def translate_redirect(rule: Redirect, match: Match | None, port: int) -> Resource:
-    """Return Envoy's redirect of the requests that `match` takes.
+def translate_redirect(
+    rule: Redirect, match: Match | None, port: int, is_tls: bool = False
+) -> Resource:
+    """Return Envoy's redirect of the requests that `match` takes, where TLS may have ended.
 
     The requested port is that of the listener, as with istiod.
     """
@@ -75,7 +77,8 @@ def translate_redirect(rule: Redirect, match: Match | None, port: int) -> Resour
     if rule.prefix:
         action["prefix_rewrite"] = rule.prefix  # as it is: `/` before `/x` becomes `//x` in istiod
     redirect_port = port if rule.use_request_port else rule.port
-    if redirect_port and redirect_port != _DEFAULT_PORTS[rule.scheme or "http"]:
+    request_scheme = "https" if is_tls else "http"
+    if redirect_port and redirect_port != _DEFAULT_PORTS[rule.scheme or request_scheme]:
         action["port_redirect"] = redirect_port
     return action
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +17,18 @@ from meshproof.base.files import name_file
 TRUST_DOMAIN = "cluster.local"
 #: A mesh that is kept (`mesh up`) runs until this machine ends; its CA is nowhere else trusted.
 _LIFETIME = datetime.timedelta(days=3650)
+#: What the key of a CA is for.
+_CA_USAGE = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 _SKEW = datetime.timedelta(minutes=5)
 
 
@@ -67,6 +80,15 @@ class Authority:
         _write_key(key, private)
         return Identity("", chain, private, self.certificate)
 
+    def issue_for_names(self, name: str, names: Iterable[str]) -> Identity:
+        """Return the certificate of a server with DNS names, or of a client."""
+        chain, private = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        key = ec.generate_private_key(ec.SECP256R1())
+        dns_names = x509.SubjectAlternativeName([x509.DNSName(dns_name) for dns_name in names])
+        self._sign(x509.Name([]), key, dns_names, chain)
+        _write_key(key, private)
+        return Identity("", chain, private, self.certificate)
+
     def _sign(
         self,
         subject: x509.Name,
@@ -76,7 +98,9 @@ class Authority:
     ) -> None:
         """Write a certificate of this CA for `key`, with one critical extension, to `path`."""
         now = datetime.datetime.now(datetime.UTC)
-        certificate = (
+        own_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        ca_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
@@ -85,8 +109,12 @@ class Authority:
             .not_valid_before(now - _SKEW)
             .not_valid_after(now + _LIFETIME)
             .add_extension(extension, critical=True)
-            .sign(self._key, hashes.SHA256())
+            .add_extension(own_key, critical=False)  # strict clients want both
+            .add_extension(ca_key, critical=False)
         )
+        if isinstance(extension, x509.BasicConstraints):
+            builder = builder.add_extension(_CA_USAGE, critical=True)
+        certificate = builder.sign(self._key, hashes.SHA256())
         path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
 

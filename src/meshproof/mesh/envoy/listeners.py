@@ -7,6 +7,7 @@ with a certificate of the mesh.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from meshproof.mesh.envoy import hops
 from meshproof.mesh.envoy.actions import make_cors_filter, make_fault_filter
 from meshproof.mesh.envoy.certificates import Identity
 from meshproof.mesh.envoy.envoy import Resource, make_path_source, make_socket_address
-from meshproof.rules.model import MtlsMode
+from meshproof.rules.model import MtlsMode, TlsMode
 
 _API = "type.googleapis.com/envoy"
 _ALPN = ["istio"]
@@ -31,6 +32,27 @@ class Telemetry:
 
     access_log: str
     tracing: bool
+
+
+#: Reads from a connection's first bytes whether it is TLS, and for which name.
+_TLS_INSPECTOR: Resource = {
+    "name": "envoy.filters.listener.tls_inspector",
+    "typed_config": {"@type": f"{_API}.extensions.filters.listener.tls_inspector.v3.TlsInspector"},
+}
+
+
+@dataclass(frozen=True)
+class TlsChain:
+    """A server of a gateway where TLS ends: for which hosts, how, and which routes follow.
+
+    `name` and `routes_path` are those of its route configuration.
+    """
+
+    name: str
+    routes_path: str
+    hosts: tuple[str, ...]
+    mode: TlsMode
+    certificate: Identity
 
 
 def make_inbound_listener(
@@ -52,14 +74,7 @@ def make_inbound_listener(
         "name": "inbound",
         "address": make_socket_address("127.0.0.1", port),
         "traffic_direction": "INBOUND",
-        "listener_filters": [
-            {
-                "name": "envoy.filters.listener.tls_inspector",
-                "typed_config": {
-                    "@type": f"{_API}.extensions.filters.listener.tls_inspector.v3.TlsInspector"
-                },
-            }
-        ],
+        "listener_filters": [_TLS_INSPECTOR],
         "filter_chains": [
             {**chain, "filters": [_make_network_filter(manager)]} for chain in chains
         ],
@@ -84,14 +99,59 @@ def make_outbound_listener(
     name: str, port: int, routes_path: str, telemetry: Telemetry
 ) -> Resource:
     """Return the listener for the app (as its HTTP proxy) or for clients outside the mesh."""
-    manager = _make_http_manager(name, telemetry, "OUTBOUND") | _make_rds_source(name, routes_path)
-    manager["http_filters"][:0] = [make_fault_filter(), make_cors_filter()]  # in istiod's order
+    manager = _make_outbound_manager(name, routes_path, telemetry)
     return {
         "name": name,
         "address": make_socket_address("127.0.0.1", port),
         "traffic_direction": "OUTBOUND",
         "filter_chains": [{"filters": [_make_network_filter(manager)]}],
     }
+
+
+def make_tls_listener(
+    name: str, port: int, chains: Iterable[TlsChain], telemetry: Telemetry
+) -> Resource:
+    """Return the listener of a gateway port where TLS ends: a filter chain for each server.
+
+    The name that a client asks for (SNI) chooses the chain, unless the server is for all hosts.
+    """
+    return {
+        "name": name,
+        "address": make_socket_address("127.0.0.1", port),
+        "traffic_direction": "OUTBOUND",
+        "listener_filters": [_TLS_INSPECTOR],
+        "filter_chains": [_make_tls_chain(chain, telemetry) for chain in chains],
+    }
+
+
+def _make_tls_chain(chain: TlsChain, telemetry: Telemetry) -> Resource:
+    """Return the filter chain of one server."""
+    manager = _make_outbound_manager(chain.name, chain.routes_path, telemetry)
+    match = {} if "*" in chain.hosts else {"server_names": sorted(chain.hosts)}
+    asks = chain.mode != "SIMPLE"
+    common_tls = _make_common_tls(chain.certificate, {}) | {"alpn_protocols": ["h2", "http/1.1"]}
+    if not asks:
+        del common_tls["validation_context"]
+    return {
+        "name": chain.name,
+        "filter_chain_match": match,
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": f"{_API}.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                "require_client_certificate": chain.mode == "MUTUAL",
+                "common_tls_context": common_tls,
+            },
+        },
+        "filters": [_make_network_filter(manager)],
+    }
+
+
+def _make_outbound_manager(name: str, routes_path: str, telemetry: Telemetry) -> Resource:
+    """Return the HTTP connection manager of requests that are sent on."""
+    manager = _make_http_manager(name, telemetry, "OUTBOUND") | _make_rds_source(name, routes_path)
+    manager["http_filters"][:0] = [make_fault_filter(), make_cors_filter()]  # in istiod's order
+    return manager
 
 
 def make_answering_listener(name: str, routes: Resource, copies_path: str) -> Resource:

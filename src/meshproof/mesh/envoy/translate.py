@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import MESH, ROOT_NAMESPACE, Labels
@@ -30,13 +30,15 @@ from meshproof.rules.model import (
     Match,
     MtlsMode,
     PeerPolicy,
+    Proxy,
     Route,
     RouteTable,
     RuleSet,
+    Server,
     Target,
+    TlsMode,
 )
 
-_INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
 #: Ends the name of a cluster that no proxy of the caller's namespace has.
 _NO_SUBSET = "(no DestinationRule for this caller defines the subset)"
 _NO_IMPORT = "(the Sidecar of this caller does not import it)"
@@ -56,6 +58,20 @@ class Endpoint:
     pod: Pod
     host: str
     port: int
+
+
+@dataclass(frozen=True)
+class GatewayListener:
+    """The servers of gateways whose requests share one route configuration: its `name`.
+
+    They are all those of plain HTTP on a port, or one where TLS ends: the one with `server_key`.
+    """
+
+    name: str
+    port: int
+    tls: TlsMode | None = None
+    servers: tuple[tuple[Gateway, Server], ...] = ()
+    server_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +96,6 @@ class Snapshot:
             for host in table.hosts if _applies_to_sidecars(table) else ():
                 if "*" not in host or host == "*":  # Istio refuses the last one in the mesh
                     self._check_ports(table, self.find_service(host, table.at))
-        self._check_proxies()
 
     def _check_ports(self, table: RouteTable, service: Service) -> None:
         """Raise BadRules if a table is for a port that the service does not have."""
@@ -88,24 +103,6 @@ class Snapshot:
         for port in absent:
             ports = ", ".join(map(str, service.ports))
             raise table.at.error(f"{service.name} has no port {port}; it has: {ports}")
-
-    def _check_proxies(self) -> None:
-        """Raise BadRules if different proxies serve a host and port: this mesh has one ingress."""
-        for gateway, other_gateway in itertools.combinations(self.rules.gateways, 2):
-            servers = (
-                itertools.product(gateway.servers, other_gateway.servers)
-                if gateway.proxy != other_gateway.proxy
-                else ()
-            )
-            for server, other_server in servers:
-                if server.port == other_server.port and intersect_hosts(
-                    server.hosts, other_server.hosts
-                ):
-                    raise other_gateway.at.error(
-                        f"{other_gateway.name} and {gateway.name} at {gateway.at} "
-                        f"have hosts of port {server.port} in "
-                        "common, but not the proxy; that is not supported yet"
-                    )
 
     def _check_gateways(self, table: RouteTable) -> None:
         """Raise BadRules for an unknown Gateway, or one that serves none of the table's hosts."""
@@ -116,8 +113,12 @@ class Snapshot:
         for name, at in references.items():
             if name != MESH and name not in gateways:
                 raise at.error(f"there is no Gateway {name}{suggest_nearest(name, gateways)}")
+        if self.serves_dead_ends:
+            return  # its routes are never reached, and the run says so
         for gateway in (gateways[name] for name in table.gateways or () if name != MESH):
-            served = [host for server in gateway.servers for host in server.hosts]
+            served = [
+                host for server in gateway.servers for host in server.hosts_for(table.namespace)
+            ]
             if not intersect_hosts(table.hosts, served):
                 raise table.at.error(
                     f"{gateway.name} at {gateway.at} serves {', '.join(served)}, which is none of "
@@ -307,27 +308,82 @@ def _sort_tables(tables: Iterable[RouteTable], namespace: str) -> list[RouteTabl
     return sorted(tables, key=make_key)
 
 
-def translate_gateway_routes(snapshot: Snapshot, port: int) -> Resource:
-    """Return the route configuration of a port of the ingress gateway."""
+def check_one_proxy(gateways: Sequence[Gateway]) -> None:
+    """Raise BadRules if different proxies serve a host and port: here one stands for all."""
+    for gateway, other_gateway in itertools.combinations(gateways, 2):
+        servers = (
+            itertools.product(gateway.servers, other_gateway.servers)
+            if not set(gateway.proxies) & set(other_gateway.proxies)
+            else ()
+        )
+        for server, other_server in servers:
+            if server.port == other_server.port and intersect_hosts(
+                server.hosts, other_server.hosts
+            ):
+                raise other_gateway.at.error(
+                    f"{other_gateway.name} and {gateway.name} at {gateway.at} "
+                    f"have hosts of port {server.port} in "
+                    "common, but not the proxy; that is not supported yet"
+                )
+
+
+def list_listeners(
+    gateways: Iterable[Gateway], proxy: Proxy | None = None
+) -> list[GatewayListener]:
+    """Return what listens at a proxy of gateways, or at one that stands for all (None).
+
+    Servers of plain HTTP on one port share their routes; one where TLS ends has its own.
+    """
+    listeners: dict[str, GatewayListener] = {}
+    for gateway in sorted(gateways, key=_make_gateway_key):
+        if proxy is not None and proxy not in gateway.proxies:
+            continue
+        for index, server in enumerate(gateway.servers):
+            name, key = format_gateway_route_name(server.port), ""
+            if server.tls:
+                name = f"https.{server.port}.{index}.{'.'.join(gateway.name.split('/'))}"
+                key = f"{gateway.name}#{index}"
+            new = GatewayListener(name, server.port, server.tls, server_key=key)
+            known = listeners.get(name, new)
+            listeners[name] = replace(known, servers=(*known.servers, (gateway, server)))
+    return list(listeners.values())
+
+
+def translate_gateway_routes(
+    snapshot: Snapshot, listener: GatewayListener, proxy: Proxy | None = None
+) -> Resource:
+    """Return the route configuration of a listener of a gateway's proxy."""
     domains: dict[str, list[Resource]] = {}
-    tables = _sort_tables(snapshot.rules.tables, ROOT_NAMESPACE)
-    for gateway in sorted(snapshot.rules.gateways, key=_make_gateway_key):
-        served = [
-            host for server in gateway.servers if server.port == port for host in server.hosts
-        ]
-        for table in tables:
-            if gateway.name not in (table.gateways or ()):
+    redirected: set[str] = set()
+    for gateway, server in listener.servers:
+        own_proxy = proxy or gateway.proxies[0]
+        for table in _sort_tables(snapshot.rules.tables, ROOT_NAMESPACE):
+            is_visible = table.is_visible_from(own_proxy.namespace)
+            if gateway.name not in (table.gateways or ()) or not is_visible:
                 continue
-            if not gateway.proxy and not table.is_visible_from(ROOT_NAMESPACE):
-                continue
-            routes = _translate_gateway_table(snapshot, table, gateway.name, port)
-            for host in intersect_hosts(table.hosts, served):
+            common = intersect_hosts(table.hosts, server.hosts_for(table.namespace))
+            caller = _Caller(
+                gateway.name, own_proxy.labels, own_proxy.namespace, server.port, bool(server.tls)
+            )
+            routes = _translate_gateway_table(snapshot, table, caller) if common else []
+            for host in common:
                 domains.setdefault(host, []).extend(routes)
+            redirected |= set(common if server.redirects_to_https else ())
+        if server.redirects_to_https:
+            everybodys = server.hosts_for("")
+            redirected |= set(everybodys)
+            for host in everybodys:
+                domains.setdefault(host, [])
     hosts = [
-        {"name": host, "domains": [host], "routes": _move_catch_alls(routes)}
+        {
+            "name": host,
+            "domains": [host],
+            "routes": _move_catch_alls(routes),
+            **({"require_tls": "ALL"} if host in redirected else {}),
+        }
         for host, routes in domains.items()
     ]
-    config = _make_route_configuration(format_gateway_route_name(port), hosts)
+    config = _make_route_configuration(listener.name, hosts)
     return {**config, "ignore_port_in_host_matching": True}
 
 
@@ -356,12 +412,9 @@ def format_gateway_route_name(port: int) -> str:
 
 
 def _translate_gateway_table(
-    snapshot: Snapshot, table: RouteTable, gateway: str, port: int
+    snapshot: Snapshot, table: RouteTable, caller: _Caller
 ) -> list[Resource]:
-    """Return Envoy's routes of a table at a gateway port."""
-    proxies = {known.name: known.proxy for known in snapshot.rules.gateways}
-    namespace = proxies[gateway].partition("/")[0] or ROOT_NAMESPACE
-    caller = _Caller(gateway, _INGRESS_LABELS, namespace, port)
+    """Return Envoy's routes of a table at a server of a gateway."""
     routes = _translate_routes(snapshot, table, caller)
     # A catch-all ends the routes of its own table; those of others may come before it.
     end = next((index for index, route in enumerate(routes) if _is_catch_all(route)), len(routes))
@@ -372,13 +425,15 @@ def _translate_gateway_table(
 class _Caller:
     """A caller: its labels, namespace and the port it calls.
 
-    `gateway` is `mesh` for a sidecar, else the name of a gateway, in its proxy's namespace.
+    `gateway` is `mesh` for a sidecar, else the name of a gateway, in its proxy's namespace. Its
+    clients may use TLS.
     """
 
     gateway: str
     labels: Labels
     namespace: str
     port: int
+    is_tls: bool = False
 
     def can_match(self, match: Match | None) -> bool:
         """Say whether a match can hold for requests of this caller."""
@@ -413,7 +468,9 @@ def _translate_route(
     if route.redirect is not None:
         return {
             **config,
-            "redirect": actions.translate_redirect(route.redirect, match, caller.port),
+            "redirect": actions.translate_redirect(
+                route.redirect, match, caller.port, caller.is_tls
+            ),
         }
     if route.direct_response is not None:
         return {

@@ -69,8 +69,13 @@ class IstiodIngress:
 
     def make_objects(self, gateways: Iterable[Gateway]) -> list[Placed]:
         """Return what istiod must know of it: its service, with a port for each of the gateways."""
-        own_gateways = [gateway for gateway in gateways if gateway.proxy == self._owner]
-        ports = sorted({server.port for gateway in own_gateways for server in gateway.servers})
+        servers = (
+            server
+            for gateway in gateways
+            if any(proxy.name == self._owner for proxy in gateway.proxies)
+            for server in gateway.servers
+        )
+        ports = sorted({server.port for server in servers if not server.tls})
         for port in ports:
             if port not in self._ports:
                 is_first = self._port and not self._ports

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from meshproof.base.names import CLUSTER_DOMAIN, ROOT_NAMESPACE, Labels
+from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
 from meshproof.documents.manifest import Document
 from meshproof.mesh.istiod.api import Object
 from meshproof.mesh.istiod.definitions import GATEWAY_API, KINDS
+from meshproof.oracle.conditions import Call
+from meshproof.rules.model import INGRESS, Proxy
 
 NETWORKING = "networking.istio.io"
 #: The namespace of the objects that are ours alone.
@@ -249,6 +251,24 @@ def check_kinds(documents: Iterable[Document]) -> None:
             )
 
 
+def is_served(proxy: Proxy) -> bool:
+    """Say whether the mesh has a proxy: the usual one, and one of a Gateway of Gateway API."""
+    return proxy == INGRESS or GATEWAY_NAME_LABEL in dict(proxy.labels)
+
+
+def explain_unserved(call: Call) -> str:
+    """Return why the one ingress of the run does not serve a call; empty if it does."""
+    if call.gateway == MESH:
+        return ""
+    if call.tls:
+        return "TLS at a Gateway: the istiod mesh does not serve it yet"
+    if not is_served(call.proxy):
+        return (
+            f"a Gateway for proxies with {call.proxy.name}: the istiod mesh has the usual one alone"
+        )
+    return ""
+
+
 def read_rules(documents: Iterable[Document], ingress_address: str) -> list[Placed]:
     """Return the rules in documents as they are, but Gateways at the one ingress of the run.
 
@@ -261,9 +281,16 @@ def read_rules(documents: Iterable[Document], ingress_address: str) -> list[Plac
         spec = document.spec.to_python()
         if document.kind == "Gateway" and document.group == GATEWAY_API:
             service = f"{name_gateway_service(document.name)}.{document.namespace}.{CLUSTER_DOMAIN}"
-            spec = {**spec, "addresses": [{"type": "Hostname", "value": service}]}
+            listeners = spec.pop("listeners", [])
+            plain = [entry for entry in listeners if entry.get("protocol") != "HTTPS"]
+            if listeners and not plain:
+                continue
+            addresses = [{"type": "Hostname", "value": service}]
+            spec = {**spec, **({"listeners": plain} if plain else {}), "addresses": addresses}
         elif document.kind == "Gateway":
             spec = _move_gateway(spec, ingress_address)
+            if not spec["servers"]:
+                continue
         metadata = {"name": document.name, "namespace": document.namespace}
         body = {
             "apiVersion": document.api_version,
@@ -276,6 +303,15 @@ def read_rules(documents: Iterable[Document], ingress_address: str) -> list[Plac
 
 
 def _move_gateway(spec: Object, address: str) -> Object:
-    """Return a Gateway's spec for the ingress of the run, at its address of loopback."""
-    servers = [{**server, "bind": address} for server in spec["servers"]]
+    """Return a Gateway's spec for the ingress of the run, at its address of loopback.
+
+    It has no servers where TLS ends, and none at all if it is for other proxies: `explain_unserved`
+    says so of their cases.
+    """
+    is_usual = set((spec.get("selector") or {}).items()) <= set(INGRESS.labels)
+    servers = [
+        {**server, "bind": address}
+        for server in spec["servers"]
+        if is_usual and str(server["port"]["protocol"]).upper() != "HTTPS"
+    ]
     return {**spec, "selector": dict(INGRESS_LABELS), "servers": servers}

@@ -25,6 +25,8 @@ from meshproof.mesh.istiod.objects import (
     PROXY_LABEL,
     EndpointAddress,
     Placed,
+    explain_unserved,
+    is_served,
     make_fixed_objects,
     make_service,
     make_service_entry,
@@ -59,7 +61,7 @@ class IstiodRuleMesh(LocalRuleMesh):
             workspace, binaries, Authority(workspace.path / "certificates")
         )
         self._serving = Serving(self._control_plane)
-        self._gateway_proxies = {gateway.name: gateway.proxy for gateway in rules.gateways}
+        proxies = (proxy for gateway in rules.gateways for proxy in gateway.proxies)
         self._ingresses = {
             owner: IstiodIngress(
                 workspace,
@@ -69,7 +71,7 @@ class IstiodRuleMesh(LocalRuleMesh):
                 0 if owner else options.ingress_port,
                 owner,
             )
-            for owner in sorted({"", *self._gateway_proxies.values()})
+            for owner in sorted({"", *(proxy.name for proxy in proxies if is_served(proxy))})
         }
         self._rule_objects = read_rules(rules.documents, self._ingresses[""].proxy.address)
         self._clients = {
@@ -143,7 +145,7 @@ class IstiodRuleMesh(LocalRuleMesh):
         """
         self._control_plane.require_alive()
         if call.gateway != MESH:
-            return self._ingresses[self._gateway_proxies[call.gateway]].address(call.port)
+            return self._ingresses[call.proxy.name].address(call.port)
         source = find_source(call)
         return Address(self._clients[source].address, self._call_ports[source][call.port])
 
@@ -151,3 +153,7 @@ class IstiodRuleMesh(LocalRuleMesh):
         """Raise an error if a process of the mesh has ended; see `CaseMesh.require_processes`."""
         self._control_plane.require_alive()
         super().require_processes()
+
+    def explain_unproven(self, case: Case) -> str:
+        """Return why a case cannot be proven here; empty if it can."""
+        return explain_unserved(case.call)

@@ -15,12 +15,11 @@ from meshproof.apps.probe import make_anonymous_tls
 from meshproof.base import timeouts
 from meshproof.base.clues import Clue
 from meshproof.base.errors import MeshproofError, NotReady
-from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.base.waiting import wait_for
 from meshproof.documents.manifest import Document
 from meshproof.mesh.addons import Addons
 from meshproof.mesh.app_mesh import AppMesh
-from meshproof.mesh.envoy import hops, ingress, listeners, topology, translate
+from meshproof.mesh.envoy import hops, listeners, topology, translate
 from meshproof.mesh.envoy.admin import STATS_LISTENER
 from meshproof.mesh.envoy.app import App
 from meshproof.mesh.envoy.certificates import Authority
@@ -49,8 +48,9 @@ class LocalMesh(AppMesh):
         super().__init__(options, workspace)
         self._binary = find_binary(options.envoy)
         self._authority = Authority(workspace.path / "certificates")
-        identity = self._authority.issue(ROOT_NAMESPACE, ingress.NAME)
-        self._ingress: Ingress = Ingress(workspace, self._binary, identity, options.ingress_port)
+        self._ingress: Ingress = Ingress(
+            workspace, self._binary, self._authority, options.ingress_port
+        )
         self._sidecars: list[Sidecar] = []
         self._mtls_modes: dict[str, MtlsMode] = {}
         self._served_at = datetime.now(UTC)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from meshproof.documents.manifest import At, Document
+from meshproof.documents.manifest import At, Document, Value
 from meshproof.documents.problems import CheckedDocument, read_valid
 from meshproof.inventory import gateways as inventory
+from meshproof.inventory.namespaces import NamespaceLabels, NamespaceSelector
 
 GROUP = inventory.GATEWAY_API_GROUP
 ROUTE_KINDS = inventory.ROUTE_KINDS
@@ -21,27 +22,39 @@ ROUTE_KINDS = inventory.ROUTE_KINDS
 class Listener:
     """A listener: its Gateway (namespace/name), its host (`*` for all), and which routes attach.
 
-    Routes must be of one of `kinds`, in one of `namespaces` (None for any). TLS may end at it.
+    Routes must be of one of `kinds`, in one of `namespaces` (None for any). `namespace_labels` are
+    those that are known. TLS may end at it.
     """
 
     gateway: str
     name: str
     host: str
     port: int
-    namespaces: tuple[str, ...] | None
+    namespaces: NamespaceSelector | None
     kinds: tuple[str, ...]
     at: At
     is_tls: bool = False
+    namespace_labels: NamespaceLabels = field(default_factory=dict, compare=False)
 
     @property
     def full_name(self) -> str:
         """The name of the listener as a gateway of the model."""
         return f"{self.gateway}/{self.name}"
 
-    def accepts(self, route: Document) -> bool:
-        """Say whether a route may attach."""
-        is_allowed_namespace = self.namespaces is None or route.namespace in self.namespaces
-        return route.kind in self.kinds and is_allowed_namespace
+    def accepts(self, route: Document, parent: Value) -> bool:
+        """Say whether a route may attach by its `parent`.
+
+        Raises BadRules, at the parent, where that depends on labels that are not known.
+        """
+        if route.kind not in self.kinds or self.namespaces is None:
+            return route.kind in self.kinds
+        is_selected = self.namespaces.selects(route.namespace, self.namespace_labels)
+        if is_selected is None:
+            raise parent.at.unsupported(
+                f"{parent.path}: {self.gateway} takes routes by the labels of their namespace "
+                f"({self.at}), and no Namespace object says those of {route.namespace}"
+            )
+        return is_selected
 
     def narrows(self, wider: Listener) -> bool:
         """Say whether this listener takes requests away from `wider`, at the same port."""
@@ -61,7 +74,7 @@ def intersect_hosts(first: str, second: str) -> str:
     return ""
 
 
-def read_listeners(checked: CheckedDocument) -> list[Listener]:
+def read_listeners(checked: CheckedDocument, namespace_labels: NamespaceLabels) -> list[Listener]:
     """Return the listeners of a Gateway, none of one with a problem.
 
     Raises BadRules for two listeners with one name, or with one port and host.
@@ -75,6 +88,8 @@ def read_listeners(checked: CheckedDocument) -> list[Listener]:
             namespaces=server.route_namespaces,
             kinds=server.route_kinds,
             at=server.at,
+            is_tls=bool(server.tls_mode),
+            namespace_labels=namespace_labels,
         )
         for gateway in read_valid([checked], inventory.read_gateways)
         for server in gateway.servers

@@ -113,7 +113,7 @@ def _find_listeners(
         matching = [listener for listener in matching if listener.port == port_number]
         if not matching:
             raise port.at.error(f"{port.path}: {gateway} has no such port here; it has: {ports}")
-    allowed = [listener for listener in matching if listener.accepts(route)]
+    allowed = [listener for listener in matching if listener.accepts(route, parent)]
     if not allowed:
         raise parent.at.error(
             f"{parent.path}: no listener of {gateway} takes a {route.kind} of namespace "

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from types import MappingProxyType
 
 from meshproof.base.errors import BadRules
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document
 from meshproof.documents.problems import CheckedDocument, read_each
+from meshproof.inventory.namespaces import NamespaceLabels
 from meshproof.rules.gateway_api.backends import ReferenceGrants
 from meshproof.rules.gateway_api.listeners import GROUP, Listener, read_listeners
 from meshproof.rules.gateway_api.parents import Attachment, find_attachments
 from meshproof.rules.gateway_api.routes import RankedRoute, read_ranked_routes
-from meshproof.rules.model import Gateway, RouteTable, RuleSet, Server
+from meshproof.rules.model import Gateway, Proxy, RouteTable, RuleSet, Server
 
 #: Kind -> its versions.
 KINDS = {
@@ -29,6 +31,8 @@ KINDS = {
     "ReferenceGrant": ("v1", "v1beta1"),
 }
 DIALECT = "HTTPRoute"
+#: The label of the pods that istiod makes for a Gateway, with its name.
+_GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
 
 
 def handles(document: Document) -> bool:
@@ -37,18 +41,22 @@ def handles(document: Document) -> bool:
     return group == GROUP and version in KINDS.get(document.kind, ())
 
 
-def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
+def read_rules(
+    documents: Iterable[CheckedDocument], namespace_labels: NamespaceLabels = MappingProxyType({})
+) -> RuleSet:
     """Return a gateway for each listener, and a route table for hosts with the same objects.
 
     A table has the routes of all HTTPRoutes of a host at a listener, or of a Service, in the order
-    in which they are tried. What cannot be read, is not supported or applies nowhere becomes a
-    problem of its document.
+    in which they are tried. Listeners may select namespaces by `namespace_labels`. What cannot be
+    read, is not supported or applies nowhere becomes a problem of its document.
     """
     documents_by_kind: dict[str, list[CheckedDocument]] = {kind: [] for kind in KINDS}
     for checked in documents:
         documents_by_kind[checked.document.kind].append(checked)
     gateways = documents_by_kind["Gateway"]
-    listeners_by_gateway = read_each(gateways, read_listeners)
+    listeners_by_gateway = read_each(
+        gateways, lambda checked: read_listeners(checked, namespace_labels)
+    )
     listeners = list(itertools.chain.from_iterable(listeners_by_gateway))
     grants = ReferenceGrants.from_documents(documents_by_kind["ReferenceGrant"])
     attached_routes: dict[Attachment, list[Document]] = {}
@@ -86,8 +94,11 @@ def _age_key(checked: CheckedDocument) -> tuple[str, str, str]:
 
 
 def _make_gateway(listener: Listener) -> Gateway:
-    servers = (Server(listener.port, (listener.host,)),)
-    return Gateway(listener.full_name, servers, listener.at, proxy=listener.gateway)
+    """Return the gateway of a listener, at the proxy of its Gateway."""
+    servers = (Server(listener.port, (listener.host,), tls="SIMPLE" if listener.is_tls else None),)
+    namespace, _, name = listener.gateway.partition("/")
+    proxy = Proxy(listener.gateway, namespace, ((_GATEWAY_LABEL, name),))
+    return Gateway(listener.full_name, servers, listener.at, (proxy,))
 
 
 def _find_attachment_errors(

@@ -7,24 +7,26 @@ are compared with the proxy that has the route: in a sidecar the caller, at a ga
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from meshproof.base.names import MESH, ROOT_NAMESPACE
-from meshproof.rules.model import Match, Route
+from meshproof.base.names import MESH
+from meshproof.rules.model import INGRESS, Match, Proxy, Route
 
-#: The labels of the pods of Istio's usual gateway, which is in the root namespace.
-_GATEWAY_LABELS = {("app", "istio-ingressgateway"), ("istio", "ingressgateway")}
+#: Name of a gateway -> the proxies that serve it.
+Proxies = Mapping[str, tuple[Proxy, ...]]
 
 
-def place_callers(route: Route, gateways: tuple[str, ...]) -> Route:
+def place_callers(route: Route, gateways: tuple[str, ...], proxies: Proxies) -> Route:
     """Return a route of a table at `gateways` with conditions on callers for sidecars alone."""
-    matches = tuple(placed for match in route.matches for placed in _place_match(match, gateways))
+    matches = tuple(
+        placed for match in route.matches for placed in _place_match(match, gateways, proxies)
+    )
     return replace(route, matches=matches)
 
 
-def _place_match(match: Match, gateways: Iterable[str]) -> Iterator[Match]:
-    """Yield the match for sidecars and, where its callers include the gateway itself, for those."""
+def _place_match(match: Match, gateways: Iterable[str], proxies: Proxies) -> Iterator[Match]:
+    """Yield the match for sidecars, and for the gateways that are among its callers themselves."""
     anybody = replace(match, source=(), source_namespace="")
     ingress_names = tuple(name for name in gateways if name != MESH)
     if match.gateways or match == anybody:
@@ -34,5 +36,16 @@ def _place_match(match: Match, gateways: Iterable[str]) -> Iterator[Match]:
         yield match
         return
     yield replace(match, gateways=(MESH,))
-    if set(match.source) <= _GATEWAY_LABELS and match.source_namespace in ("", ROOT_NAMESPACE):
-        yield replace(anybody, gateways=ingress_names)
+    calling_names = tuple(
+        name
+        for name in ingress_names
+        if all(_is_caller(proxy, match) for proxy in proxies.get(name, (INGRESS,)))
+    )
+    if calling_names:
+        yield replace(anybody, gateways=calling_names)
+
+
+def _is_caller(proxy: Proxy, match: Match) -> bool:
+    """Say whether a proxy has the labels and the namespace of a match's callers."""
+    has_labels = set(match.source) <= set(proxy.labels)
+    return has_labels and match.source_namespace in ("", proxy.namespace)

@@ -1,22 +1,124 @@
-"""Makes gateways of the model from Istio's Gateways."""
+"""Makes gateways of the model from Istio's Gateways.
+
+Source: istiod, mergeGateways: a Gateway is served by every proxy that has its labels. Each selector
+stands for a proxy with just these labels, but for the labels of Istio's usual gateway.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import cast
 
+from meshproof.base.errors import BadRules
+from meshproof.base.names import ROOT_NAMESPACE, Labels
 from meshproof.documents.problems import CheckedDocument, read_valid
 from meshproof.inventory import gateways as inventory
-from meshproof.rules.model import Gateway, Server
+from meshproof.rules.model import INGRESS, Gateway, Proxy, RouteTable, Server, TlsMode
 
 
 def read_gateways(documents: Iterable[CheckedDocument]) -> tuple[Gateway, ...]:
-    """Return the gateways in documents of Istio's kind that have no problem."""
+    """Return the gateways in documents of Istio's kind that have no problem.
+
+    Servers of several that cannot all be on one port are a problem of the later one.
+    """
+    found = [
+        (checked, gateway)
+        for checked in documents
+        for gateway in read_valid([checked], inventory.read_gateways)
+    ]
+    proxies = list(dict.fromkeys(_find_own_proxy(gateway.selector) for _, gateway in found))
+    by_age = sorted(found, key=lambda pair: (pair[1].document.created, pair[1].document.name))
+    for proxy in proxies:
+        for checked, error in _find_collisions(
+            (checked, gateway) for checked, gateway in by_age if _serves(proxy, gateway)
+        ):
+            checked.add_errors([error])
     return tuple(
         Gateway(
             gateway.name,
-            tuple(Server(server.number, server.hosts) for server in gateway.servers),
+            tuple(map(_make_server, gateway.servers)),
             gateway.document.at,
-            created=gateway.document.created,
+            tuple(proxy for proxy in proxies if _serves(proxy, gateway)),
+            gateway.document.created,
         )
-        for gateway in read_valid(documents, inventory.read_gateways)
+        for checked, gateway in found
+        if not checked.problems
+    )
+
+
+def make_redirect_tables(
+    gateways: Iterable[Gateway], tables: Iterable[RouteTable]
+) -> Iterator[RouteTable]:
+    """Yield a table without routes for each gateway that redirects to https and has no table.
+
+    istiod answers so for the hosts of such a server whether or not a rule has them.
+    """
+    named = {name for table in tables for name in table.gateways or ()}
+    for gateway in gateways:
+        hosts = [
+            host
+            for server in gateway.servers
+            if server.redirects_to_https
+            for host in server.hosts_for("")
+        ]
+        if hosts and gateway.name not in named:
+            unique = tuple(dict.fromkeys(hosts))
+            namespace, _, name = gateway.name.partition("/")
+            yield RouteTable(unique, (), (gateway.name,), gateway.at, name, namespace)
+
+
+def _serves(proxy: Proxy, gateway: inventory.Gateway) -> bool:
+    """Say whether a proxy has the labels that a gateway selects."""
+    return set(gateway.selector) <= set(proxy.labels)
+
+
+def _find_collisions(
+    gateways: Iterable[tuple[CheckedDocument, inventory.Gateway]],
+) -> Iterator[tuple[CheckedDocument, BadRules]]:
+    """Yield an error for each server that istiod leaves out for one before it at the same proxy.
+
+    A port speaks TLS or plain HTTP, and TLS for a host ends at one server.
+    """
+    first_by_port: dict[int, inventory.Server] = {}
+    first_by_host: dict[tuple[int, str], inventory.Server] = {}
+    for checked, gateway in gateways:
+        for server in gateway.servers:
+            first = first_by_port.setdefault(server.number, server)
+            if bool(first.tls_mode) != bool(server.tls_mode):
+                words = "plain HTTP" if server.tls_mode else "TLS"
+                yield (
+                    checked,
+                    server.at.error(f"port {server.number} speaks {words} at {first.at}"),
+                )
+                continue
+            for host in server.hosts if server.tls_mode else ():
+                known = first_by_host.setdefault((server.number, host), server)
+                if known is not server:
+                    yield (
+                        checked,
+                        server.at.error(
+                            f"TLS for {host} on port {server.number} ends at {known.at}: istiod "
+                            "leaves this server out"
+                        ),
+                    )
+                    break
+
+
+def _find_own_proxy(selector: Labels) -> Proxy:
+    """Return the proxy that a selector stands for."""
+    if set(selector) <= set(INGRESS.labels):
+        return INGRESS
+    name = ",".join(f"{key}={value}" for key, value in selector)
+    return Proxy(name, ROOT_NAMESPACE, selector)
+
+
+def _make_server(server: inventory.Server) -> Server:
+    """Return the server of a gateway in the model."""
+    is_restricted = any(owner != "*" for owner in server.host_namespaces)
+    return Server(
+        server.number,
+        server.hosts,
+        server.host_namespaces if is_restricted else (),
+        cast("TlsMode | None", server.tls_mode or None),
+        server.redirects_to_https,
     )

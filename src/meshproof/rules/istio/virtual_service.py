@@ -17,10 +17,10 @@ from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
 from meshproof.rules.istio import actions, written
-from meshproof.rules.istio.callers import place_callers
+from meshproof.rules.istio.callers import Proxies, place_callers
 from meshproof.rules.istio.delegates import Delegates
 from meshproof.rules.istio.destinations import DestinationReader, Subsets
-from meshproof.rules.istio.gateways import read_gateways
+from meshproof.rules.istio.gateways import make_redirect_tables, read_gateways
 from meshproof.rules.istio.peer_policies import read_peer_policies
 from meshproof.rules.istio.policies import read_export
 from meshproof.rules.judge_options import Options
@@ -70,11 +70,15 @@ def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
         documents_by_kind["VirtualService"],
         cache(lambda delegate: _read_delegate(delegate, subsets)),
     )
+    gateways = read_gateways(documents_by_kind["Gateway"])
+    proxies = {gateway.name: gateway.proxies for gateway in gateways}
+    tables = read_each(
+        delegates.list_roots(),
+        lambda checked: _read_route_table(checked, subsets, delegates, proxies),
+    )
     return RuleSet(
-        tables=read_each(
-            delegates.list_roots(), lambda checked: _read_route_table(checked, subsets, delegates)
-        ),
-        gateways=read_gateways(documents_by_kind["Gateway"]),
+        tables=(*tables, *make_redirect_tables(gateways, tables)),
+        gateways=gateways,
         policies=read_peer_policies(documents_by_kind["PeerAuthentication"]),
         dialect=DIALECT if documents_by_kind["VirtualService"] else "",
         destination_rules=subsets.rules,
@@ -95,7 +99,7 @@ def _read_delegate(checked: CheckedDocument, subsets: Subsets) -> tuple[Route, .
 
 
 def _read_route_table(
-    checked: CheckedDocument, subsets: Subsets, delegates: Delegates
+    checked: CheckedDocument, subsets: Subsets, delegates: Delegates, proxies: Proxies
 ) -> RouteTable:
     document, spec = checked.document, checked.document.spec
     namespace = document.namespace
@@ -114,14 +118,21 @@ def _read_route_table(
     )
     gateways = _read_gateway_names(spec, namespace) or (MESH,)
     read_routes = _read_routes(checked, destinations, options, delegates)
+    export_to = read_export(spec, namespace)
+    for name in gateways if export_to else ():
+        if any(proxy.name for proxy in proxies.get(name, ())):
+            value = spec.need("exportTo")
+            raise value.at.unsupported(
+                f"{value.path}: the namespace of the proxies of Gateway {name} is not known"
+            )
     return RouteTable(
         hosts=hosts,
-        routes=tuple(place_callers(route, gateways) for route in read_routes),
+        routes=tuple(place_callers(route, gateways, proxies) for route in read_routes),
         gateways=gateways,
         at=document.at,
         name=document.name,
         namespace=namespace,
-        export_to=read_export(spec, namespace),
+        export_to=export_to,
         created=document.created,
     )
 

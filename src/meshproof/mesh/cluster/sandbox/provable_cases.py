@@ -11,7 +11,7 @@ from meshproof.mesh.cluster.sandbox.clients import MAX_LABELLED_CLIENTS
 from meshproof.mesh.cluster.sandbox.rule_rewriter import ROUTING
 from meshproof.oracle.case import Case, is_named_host
 from meshproof.oracle.dead_ends import DeadEndKind
-from meshproof.rules.model import RouteTable, RuleSet
+from meshproof.rules.model import INGRESS, RouteTable, RuleSet
 
 #: A sandbox is reached at this port of the cluster's ingress gateway.
 GATEWAY_PORT = 80
@@ -20,6 +20,20 @@ _NAMESPACE = "default"
 _MERGED = " + "
 #: The conditions on an authority that can be rewritten.
 _REWRITTEN = ("exact", "present")
+
+
+def _list_gateway_reasons(case: Case) -> Iterator[str]:
+    """Yield the reasons that lie in the gateway of a case, its TLS and its proxy."""
+    reply = case.answer.proxy_reply
+    if case.call.tls:
+        yield "a Gateway of the run has no TLS"
+    if case.call.proxy != INGRESS:
+        yield (
+            f"its Gateway is for proxies with {case.call.proxy.name}, and a sandbox has those of "
+            "the usual gateway alone"
+        )
+    if case.route_index is None and reply and reply.location:
+        yield "a Gateway of the run redirects nothing to https"
 
 
 class ProvableCases:
@@ -97,6 +111,8 @@ class ProvableCases:
                 one.use_request_port for one in redirects
             ):
                 yield f"it asks for port {request.port}; the way in to a sandbox is {GATEWAY_PORT}"
+        if request.gateway != MESH:
+            yield from _list_gateway_reasons(case)
         if table.export_to:
             yield "its rule is exported to some namespaces alone, and those of a sandbox are others"
         if table.created and any(
