@@ -110,7 +110,15 @@ spec: {destination: {name: page}, route: [{labels: {version: v1}}]}
     assert user_rules.plan.cases
 
 
-@pytest.mark.parametrize("host", ["harbor.<secret:private-domain>", "app.${DOMAIN}", "{{ host }}"])
+def test_a_variable_in_a_host_is_not_supported(tmp_path: Path) -> None:
+    """It is filled in when the objects are applied."""
+    rule = RULE.replace("[shop]", "['app.${DOMAIN}']", 1)
+    (entry,) = load(tmp_path, gateway=GATEWAY, rule=rule).excluded
+    assert not entry.is_wrong
+    assert "'app.${DOMAIN}' has a variable that is filled in later" in entry.because
+
+
+@pytest.mark.parametrize("host", ["harbor.<secret:private-domain>", "{{ host }}"])
 def test_a_placeholder_in_a_host_is_an_error_with_its_place(tmp_path: Path, host: str) -> None:
     route = http_route(
         "a", f"\n  parentRefs: [{{name: gw}}]\n  hostnames: ['{host}']\n  rules: [{{}}]"
