@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from meshproof.oracle.derive import derive
-from meshproof.oracle.subsets import sees_subset
+from meshproof.oracle.subsets import find_labels, sees_subset
 from meshproof.rules.model import RuleSet
 
 Read = Callable[[str], RuleSet]
@@ -26,7 +26,11 @@ def write_rule(owner: str) -> str:
 
 
 def define(
-    namespace: str, host: str = "cart.shop.svc.cluster.local", subset: str = "v1", export: str = "*"
+    namespace: str,
+    host: str = "cart.shop.svc.cluster.local",
+    subset: str = "v1",
+    export: str = "*",
+    version: str = "",
 ) -> str:
     return f"""\
 ---
@@ -36,7 +40,7 @@ metadata: {{name: cart-{subset}, namespace: {namespace}}}
 spec:
   host: "{host}"
   exportTo: ["{export}"]
-  subsets: [{{name: {subset}, labels: {{version: {subset}}}}}]
+  subsets: [{{name: {subset}, labels: {{version: {version or subset}}}}}]
 """
 
 
@@ -82,3 +86,35 @@ def test_a_subset_that_no_caller_sees_is_asked_and_named(read: Read) -> None:
         "; no DestinationRule that callers of namespace default see defines subset v1 of "
         "cart.shop.svc.cluster.local: they get a 503"
     )
+
+
+#: The namespaces of DestinationRules -> the version that callers of default, shop, bank get.
+MEANT = {
+    (define("shop"), define("bank", version="v2")): "v1 v1 v2",
+    (define("bank", version="v2"), define("shop")): "v1 v1 v2",
+    (define("shop"), define("bank", version="v2", export="bank")): "v1 v1 v2",
+    (define("shop"), define("bank", version="v2", export="shop")): "v1 v1 v1",
+    (define("shop"), define("istio-system", version="v2")): "v1 v1 v1",
+    (define("istio-system", version="v3"), define("bank", version="v2")): "v3 v3 v2",
+    (define("shop"), define("bank", "*.local", version="v2")): "v1 v1 v2",
+}
+
+
+@pytest.mark.parametrize("definitions", MEANT)
+def test_a_subset_is_what_the_rule_of_the_caller_says(
+    read: Read, definitions: tuple[str, ...]
+) -> None:
+    rules = read(write_rule("shop") + "".join(definitions))
+    (target,) = rules.tables[0].routes[0].split
+    meant = [find_labels(rules, target, caller) for caller in ("default", "shop", "bank")]
+    assert [dict(labels or ())["version"] for labels in meant] == MEANT[definitions].split()
+    by_caller = {case.call.namespace: case.shares[0][0].subset for case in derive(rules).cases}
+    default, _, bank = MEANT[definitions].split()
+    assert by_caller == {"default": default, **({"bank": bank} if bank != default else {})}
+
+
+def test_a_rule_of_callers_that_lacks_the_subset_is_asked(read: Read) -> None:
+    text = write_rule("shop") + define("shop") + define("bank", "*.local", "v2")
+    by_caller = {case.call.namespace: case.title for case in derive(read(text)).cases}
+    assert "they get a 503" in by_caller["bank"]
+    assert "they get a 503" not in by_caller["default"]

@@ -314,3 +314,29 @@ def test_pods_of_kinds_that_others_define_answer_beside_the_rules(tmp_path: Path
         "stood in for by echo workloads, as the pods of Rollout web may have more labels than its "
         "file: web.default v2, web.default v1",
     )
+
+
+OTHER_LABELS = """
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: own, namespace: bank}
+spec:
+  host: web.default.svc.cluster.local
+  subsets: [{name: v1, labels: {version: V1}}, {name: v2, labels: {version: v1}}]
+"""
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(("version", "code"), [("v2", 0), ("v3", 1)])
+def test_callers_get_the_labels_of_their_own_destination_rule(
+    meshproof: Run, version: str, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.yaml").write_text(SHOP + OTHER_LABELS.replace("V1", version))
+    ended = meshproof("test", "--rules", "shop.yaml")
+    assert ended.code == code, ended.output
+    beta = "web: x-beta true -> v2", "web: x-beta true from namespace bank -> v1"
+    outcomes = {result.promise: result.outcome for result in ended.all_results}
+    assert [outcomes[name] for name in beta] == ["passed", "passed"]
+    failed = [result for result in ended.all_results if result.outcome == "failed"]
+    assert {result.route for result in failed} == ({"canary"} if code else set())

@@ -96,7 +96,7 @@ def _find_dead_ends(
         if sidecars.hides(rules, table, case.call):
             yield _make_hidden(rules, case, Destination(case.call.host, (), ""), known_hosts)
             return
-    for target, share, at, is_mirror in _iter_targets(case, plan):
+    for target, share, at, is_mirror in _iter_targets(case, plan, rules):
         dead_end = next(_check_target(target, case.call, share, at, known_hosts), None)
         is_service_absent = dead_end is not None and dead_end.kind is DeadEndKind.SERVICE
         if not is_service_absent and not subsets.sees_subset(rules, target, caller):
@@ -130,14 +130,20 @@ def _make_hidden(
     )
 
 
-def _iter_targets(case: Case, plan: Plan) -> Iterator[tuple[Target, float, At, bool]]:
+def _iter_targets(
+    case: Case, plan: Plan, rules: RuleSet
+) -> Iterator[tuple[Target, float, At, bool]]:
     """Yield where requests of a case go: target, share (0..1), its place, and whether as a copy."""
     if case.route_index is None:
         for destination, share in case.shares:
             target = Target(destination.host, destination.labels, 100, case.call.port)
             yield target, share, case.table_at, False
         return
-    route = plan.coverage[case.table_index].table.routes[case.route_index]
+    route = subsets.resolve_route(
+        rules,
+        plan.coverage[case.table_index].table.routes[case.route_index],
+        subsets.find_caller_namespace(rules, case.call),
+    )
     total = sum(target.weight for target in route.split)
     forwarded_share = sum(share for _, share in case.shares)
     for target in route.split if forwarded_share else ():

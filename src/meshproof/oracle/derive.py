@@ -12,7 +12,6 @@ import itertools
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 
 from meshproof.base.errors import BadRules
 from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
@@ -207,6 +206,10 @@ class _TableDeriver:
             for entrance in entrances
         }
         self._finder = MatchFinder(table)
+        #: Index and namespace of callers -> the route as they have it.
+        self._own_routes: dict[tuple[int, str], Route] = {}
+        #: Namespace of callers -> the shares that the routes can give to them.
+        self._outcome_shares: dict[str, tuple[Shares, ...]] = {}
         self._rival_finders = {
             id(rival): MatchFinder(rival)
             for entrance_rivals in self._rivals.values()
@@ -251,12 +254,27 @@ class _TableDeriver:
             unchecked_pairs,
         )
 
-    @cached_property
-    def _outcome_shares(self) -> tuple[Shares, ...]:
-        """The different shares that the routes, or no route, can give."""
+    def _find_route(self, index: int, call: Call) -> Route:
+        """Return a route as the caller of a call has it: with the labels of its own subsets."""
+        key = index, subsets.find_caller_namespace(self._rules, call)
+        if key not in self._own_routes:
+            route = subsets.resolve_route(self._rules, self._table.routes[index], key[1])
+            self._own_routes[key] = route
+        return self._own_routes[key]
+
+    def _list_outcome_shares(self, call: Call) -> tuple[Shares, ...]:
+        """Return the different shares that the routes, or no route, can give to a caller."""
+        caller = subsets.find_caller_namespace(self._rules, call)
+        if caller not in self._outcome_shares:
+            self._outcome_shares[caller] = self._compute_outcome_shares(call)
+        return self._outcome_shares[caller]
+
+    def _compute_outcome_shares(self, call: Call) -> tuple[Shares, ...]:
+        """Return the same, computed."""
+        routes = (self._find_route(index, call) for index in range(len(self._table.routes)))
         outcomes = [
             actions.compute_shares(route, 1 - actions.compute_abort_share(route))
-            for route in self._table.routes
+            for route in routes
         ]
         if self._table.gateways is None and all(route.matches for route in self._table.routes):
             outcomes += [((Destination(host, (), ""), 1.0),) for host in self._table.hosts]
@@ -274,7 +292,8 @@ class _TableDeriver:
             at = route.at if match is None else match.at
             cases.append(self.make_case(call, description, at, demands))
             if is_first:
-                cases += self._derive_action_cases(route, match, call, description)
+                own_route = self._find_route(index, call)
+                cases += self._derive_action_cases(own_route, match, call, description)
             if is_first and match is not None:
                 cases += self._derive_condition_cases(entrance, call, match)
         return cases
@@ -308,7 +327,8 @@ class _TableDeriver:
                 if not self._is_contested(entrance, changed):
                     answer = None
                     if index is not None:
-                        answer = actions.expect_answer(self._table.routes[index], match, changed)
+                        route = self._find_route(index, changed)
+                        answer = actions.expect_answer(route, match, changed)
                         answer = replace(answer, ignores_shares=True)
                     description = f"host {shorten(name)}{self._describe_entrance(entrance)}"
                     yield self.make_case(changed, description, self._table.at, answer=answer)
@@ -431,13 +451,13 @@ class _TableDeriver:
 
     def _find_later_match(self, index: int, later: int, call: Call) -> Match | None:
         """Return the match by which a later route would take a call and answer it differently."""
-        route = self._table.routes[later]
+        route = self._find_route(later, call)
         matches = route.matches or (Match(route.at),)
         later_match = next((match for match in matches if match_holds(match, call)), None)
         if later_match is None:
             return None
         deciding_index, deciding_match = self._finder.find(call)
-        answer = _extract_observable(self._table.routes[index], deciding_match, call)
+        answer = _extract_observable(self._find_route(index, call), deciding_match, call)
         later_answer = _extract_observable(route, later_match, call)
         return later_match if deciding_index == index and answer != later_answer else None
 
@@ -655,7 +675,7 @@ class _TableDeriver:
         shares: Shares = ()
         status = 200
         if index is not None:
-            route = self._table.routes[index]
+            route = self._find_route(index, call)
             answer = answer or actions.expect_answer(route, match, call)
             unproven = (
                 *list_unproven(match, call),
@@ -685,7 +705,7 @@ class _TableDeriver:
         ending += self._describe_unseen(call, index)
         return replace(
             case,
-            alternative_shares=self._outcome_shares,
+            alternative_shares=self._list_outcome_shares(call),
             id=f"{service}: {description} -> {answered_by}",
             title=f"{service}: {description}{remark} {ending}",
         )

@@ -309,23 +309,30 @@ def _list_callers(
 ) -> list[str]:
     """Return the namespaces to call a table's hosts from; see `_list_usual_callers`.
 
-    The rule's own namespace is one of them where a Sidecar says what its workloads see, unless
-    nobody there may call, and the only one where Sidecars hide the rule from the usual callers.
+    So are those whose own DestinationRules mean something else by its subsets. The rule's own
+    namespace is one of them where a Sidecar says what its workloads see, unless nobody there may
+    call, and the only one where Sidecars hide the rule from all others.
     """
     usual_callers = _list_usual_callers(rules, table)
-    if table.export_to or not rules.sidecars:
+    if table.export_to:
         return usual_callers
-    calls = (
-        Call(host, namespace=caller, port=port)
+    targets = [target for route in table.routes for target in route.targets]
+    usual_callers += subsets.list_differing_callers(rules, targets)
+    if not rules.sidecars:
+        return list(dict.fromkeys(usual_callers))
+    seeing = [
+        caller
         for caller in usual_callers
-        for host in table.hosts
-        for port in ports.get(host, table.ports or _DEFAULT_PORTS)
-    )
-    if all(sidecars.hides(rules, table, call) for call in calls):
-        return [table.namespace]
+        if any(
+            not sidecars.hides(rules, table, Call(host, namespace=caller, port=port))
+            for host in table.hosts
+            for port in ports.get(host, table.ports or _DEFAULT_PORTS)
+        )
+    ]
     sidecar = sidecars.find_sidecar(rules, Call("", namespace=table.namespace))
     is_asked = sidecar is not None and table.namespace not in lone_namespaces
-    return list(dict.fromkeys([*usual_callers, *([table.namespace] if is_asked else [])]))
+    own = [table.namespace] if is_asked or not seeing else []
+    return list(dict.fromkeys([*seeing, *own]))
 
 
 def _list_usual_callers(rules: RuleSet, table: RouteTable) -> list[str]:

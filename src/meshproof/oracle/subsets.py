@@ -7,13 +7,14 @@ Source: istiod, PushContext.destinationRule.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
+from meshproof.base.names import MESH, ROOT_NAMESPACE, Labels, is_service
 from meshproof.documents.manifest import At
 from meshproof.oracle import hosts
 from meshproof.oracle.conditions import Call
-from meshproof.rules.model import DestinationRule, RuleSet, Target
+from meshproof.rules.model import DestinationRule, Route, RuleSet, Target
 
 
 def find_caller_namespace(call: Call) -> str:
@@ -22,16 +23,29 @@ def find_caller_namespace(call: Call) -> str:
 
 
 def sees_subset(rules: RuleSet, target: Target, caller: str) -> bool:
-    """Say whether callers of a namespace have the subset of a target; true for a whole service.
+    """Say whether callers of a namespace have the subset of a target; true for a whole service."""
+    return find_labels(rules, target, caller) is not None
+
+
+def find_labels(rules: RuleSet, target: Target, caller: str) -> Labels | None:
+    """Return the labels that callers of a namespace mean by a target, None without its subset.
 
     Of a host outside the cluster every rule counts: its entry may be in any namespace.
     """
     if not target.subset_name:
-        return True
+        return target.labels
     covering = [rule for rule in rules.destination_rules if hosts.covers(rule.host, target.host)]
     if not is_service(target.host):
-        return any(target.subset_name in dict(rule.subsets) for rule in covering)
-    owner = target.host.split(".")[1]
+        is_defined = any(target.subset_name in dict(rule.subsets) for rule in covering)
+        return target.labels if is_defined else None
+    rule = _find_rule(covering, target.host.split(".")[1], caller)
+    return dict(rule.subsets).get(target.subset_name) if rule is not None else None
+
+
+def _find_rule(
+    covering: Sequence[DestinationRule], owner: str, caller: str
+) -> DestinationRule | None:
+    """Return the rule that holds for callers of a namespace, of those that cover a service."""
     if caller == ROOT_NAMESPACE:  # its rules for all come last, as for other callers
         own_rules = [rule for rule in covering if _is_private(rule, caller)]
     else:
@@ -49,8 +63,48 @@ def sees_subset(rules: RuleSet, target: Target, caller: str) -> bool:
     ]
     for narrowest_rules in candidates:
         if visible := [rule for rule in narrowest_rules if rule.is_visible_from(caller)]:
-            return target.subset_name in dict(visible[-1].subsets)
-    return False
+            return visible[-1]
+    return None
+
+
+def resolve_route(rules: RuleSet, route: Route, caller: str) -> Route:
+    """Return a route with the labels that its subsets have for callers of a namespace.
+
+    Those of a subset that they do not have stay.
+    """
+
+    def resolve(target: Target) -> Target:
+        labels = find_labels(rules, target, caller)
+        return target if labels in (None, target.labels) else replace(target, labels=labels or ())
+
+    if not rules.destination_rules:
+        return route
+    split = tuple(map(resolve, route.split))
+    mirrors = tuple(replace(mirror, target=resolve(mirror.target)) for mirror in route.mirrors)
+    if (split, mirrors) == (route.split, route.mirrors):
+        return route
+    return replace(route, split=split, mirrors=mirrors)
+
+
+def list_differing_callers(rules: RuleSet, targets: Sequence[Target]) -> list[str]:
+    """Return the namespaces whose own DestinationRules mean something else by one of the targets.
+
+    That is: other labels, or no such subset.
+    """
+    namespaces = dict.fromkeys(
+        rule.namespace
+        for rule in rules.destination_rules
+        for target in targets
+        if target.subset_name
+        and is_service(target.host)
+        and hosts.covers(rule.host, target.host)
+        and rule.namespace not in (target.host.split(".")[1], ROOT_NAMESPACE)
+    )
+    return [
+        namespace
+        for namespace in namespaces
+        if any(find_labels(rules, target, namespace) != target.labels for target in targets)
+    ]
 
 
 def find_definition(rules: RuleSet, target: Target) -> At | None:

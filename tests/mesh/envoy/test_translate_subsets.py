@@ -27,7 +27,9 @@ spec:
 FULL = "reviews.default.svc.cluster.local"
 
 
-def define(namespace: str, subset: str = "v1", host: str = FULL, export: str = "*") -> str:
+def define(
+    namespace: str, subset: str = "v1", host: str = FULL, export: str = "*", version: str = ""
+) -> str:
     return f"""\
 ---
 apiVersion: networking.istio.io/v1
@@ -36,7 +38,7 @@ metadata: {{name: {subset}, namespace: {namespace}}}
 spec:
   host: "{host}"
   exportTo: ["{export}"]
-  subsets: [{{name: {subset}, labels: {{version: {subset}}}}}]
+  subsets: [{{name: {subset}, labels: {{version: {version or subset}}}}}]
 """
 
 
@@ -73,3 +75,26 @@ def test_only_callers_with_the_rule_have_the_cluster(definitions: tuple[str, ...
     (host,) = translate_port(gateway_mesh, 80)["virtual_hosts"]
     held.append(has_cluster(gateway_mesh, host["routes"][0]["route"]["cluster"]))
     assert tuple(held) == HELD[definitions]
+
+
+@pytest.mark.parametrize(
+    ("definitions", "versions"),
+    [
+        (("default v1", "shop v2"), "v1 v2"),
+        (("default v1", "bank v2"), "v1 v1"),
+        (("default v1", "istio-system v2"), "v1 v1"),
+        (("istio-system v3", "shop v2"), "v3 v2"),
+    ],
+)
+def test_a_proxy_takes_the_labels_of_its_own_rule(
+    definitions: tuple[str, ...], versions: str
+) -> None:
+    rules = [
+        define(namespace, version=version) for namespace, version in map(str.split, definitions)
+    ]
+    text = RULE + "".join(rules)
+    mesh = snapshot(text)
+    for caller, version in zip(("page-v1-0", "orders-v1-0"), versions.split(), strict=True):
+        (destination,) = read_destinations(text, host=FULL, caller=caller)
+        assert destination == f"outbound|80|{version}|{FULL}"
+        assert has_cluster(mesh, destination)

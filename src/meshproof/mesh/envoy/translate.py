@@ -518,26 +518,29 @@ def _find_cluster_name(snapshot: Snapshot, target: Target, caller: _Caller) -> s
         ports = ", ".join(map(str, service.ports))
         hint = "" if target.port else " (where no `port` is said, it is the one that was called)"
         raise _make_error(target.at, f"{service.name} has no port {port}; it has: {ports}{hint}")
-    if not _has_subset(snapshot.rules, service, target, caller.namespace):
+    labels = _find_subset(snapshot.rules, service, target, caller.namespace)
+    if labels is None:
         # The route names a cluster that its proxy does not have: 503 (response flag NC).
         return f"{format_cluster_name(service, port, target.subset_name)} {_NO_SUBSET}"
+    subset = replace(target, labels=labels).subset
     scope = SidecarScope.for_proxy(snapshot.rules, caller.namespace, caller.labels)
     if caller.gateway == MESH and not scope.has_cluster(snapshot.rules, service, port):
-        return f"{format_cluster_name(service, port, target.subset)} {_NO_IMPORT}"
-    return format_cluster_name(service, port, target.subset)
+        return f"{format_cluster_name(service, port, subset)} {_NO_IMPORT}"
+    return format_cluster_name(service, port, subset)
 
 
-def _has_subset(rules: RuleSet, service: Service, target: Target, namespace: str) -> bool:
-    """Say whether a proxy of a namespace gets the cluster of a target's subset.
+def _find_subset(rules: RuleSet, service: Service, target: Target, namespace: str) -> Labels | None:
+    """Return the labels of a target's subset as a proxy of a namespace has it, None without it.
 
     istiod looks for a DestinationRule in the proxy's namespace, then in the service's, then in the
     root namespace, and takes the first one it finds, whatever its subsets are.
     """
     if not target.subset_name:
-        return True
+        return target.labels
     covering = [rule for rule in rules.destination_rules if _is_host_of(rule.host, service.host)]
     if service.is_external:
-        return any(target.subset_name in dict(rule.subsets) for rule in covering)
+        is_defined = any(target.subset_name in dict(rule.subsets) for rule in covering)
+        return target.labels if is_defined else None
     for owner in (namespace, service.namespace, ROOT_NAMESPACE):
         is_first = owner == namespace
         in_owner = [rule for rule in covering if rule.namespace == owner]
@@ -549,12 +552,12 @@ def _has_subset(rules: RuleSet, service: Service, target: Target, namespace: str
         else:
             usable = [rule for rule in in_owner if rule not in private]
         if rule := _find_nearest(usable, namespace):
-            return target.subset_name in dict(rule.subsets)
+            return dict(rule.subsets).get(target.subset_name)
     if namespace == ROOT_NAMESPACE:  # its rules for all, as other namespaces get them
         usable = [rule for rule in covering if rule.namespace == namespace and not rule.export_to]
-        rule = _find_nearest(usable, namespace)
-        return rule is not None and target.subset_name in dict(rule.subsets)
-    return False
+        if rule := _find_nearest(usable, namespace):
+            return dict(rule.subsets).get(target.subset_name)
+    return None
 
 
 def _find_nearest(rules: Iterable[DestinationRule], namespace: str) -> DestinationRule | None:
@@ -580,7 +583,8 @@ def translate_clusters(snapshot: Snapshot, identity: Identity) -> list[Resource]
         for route in table.routes:
             for target in route.targets:
                 snapshot.find_service(target.host, target.at)
-                subsets[target.host][target.subset] = target.labels
+                for variant in _list_variants(snapshot.rules, target):
+                    subsets[target.host][variant.subset] = variant.labels
     return [
         _translate_cluster(snapshot, service, port, name, labels, identity)
         for service in snapshot.topology.services
@@ -588,6 +592,16 @@ def translate_clusters(snapshot: Snapshot, identity: Identity) -> list[Resource]
         for port in service.ports
         for name, labels in subsets[service.host].items()
     ]
+
+
+def _list_variants(rules: RuleSet, target: Target) -> list[Target]:
+    """Return a target with the labels of its subset, and with those that other rules give it."""
+    others = [
+        replace(target, labels=dict(rule.subsets)[target.subset_name])
+        for rule in rules.destination_rules
+        if _is_host_of(rule.host, target.host) and target.subset_name in dict(rule.subsets)
+    ]
+    return [target, *others]
 
 
 def _translate_cluster(
