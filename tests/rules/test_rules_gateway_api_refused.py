@@ -68,7 +68,9 @@ RULES = {
     "- {retry: {codes: [200]}}": "expected a whole number from 400 to 599",
     filtered("{type: ExtensionRef, extensionRef: {}}"): "g.yaml:16:22: spec.rules[0].filters[0]: "
     "ExtensionRef is not supported yet here",
-    filtered("{type: CORS, cors: {}}"): "CORS is not supported yet here",
+    filtered("{type: CORS, cors: {allowOrigins: ['shop.example']}}"): "expected an origin as "
+    "https://shop.example or https://*.example, found 'shop.example'",
+    filtered("{type: CORS, cors: {maxAge: 0}}"): "expected a whole number from 1 to 2147483647",
     filtered("{type: ExternalAuth, externalAuth: {}}"): "ExternalAuth is not supported yet here",
     filtered("{type: UrlRewrite, urlRewrite: {}}"): "'UrlRewrite' is not one of "
     "RequestHeaderModifier, ResponseHeaderModifier, RequestMirror, RequestRedirect, URLRewrite, "

@@ -34,6 +34,9 @@ def read(policy: str) -> RuleSet:
 
 PASSED = (
     "{loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 5s}}}",
+    "{loadBalancer: {consistentHash: {httpHeaderName: a}}}",
+    "{loadBalancer: {localityLbSetting: {failover: [{from: a, to: b}]}}}",
+    "{portLevelSettings: [{port: {number: 1}, loadBalancer: {consistentHash: {useSourceIp: no}}}]}",
     "{connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}}}",
     "{outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 3m}}",
     "{tls: {mode: ISTIO_MUTUAL}}",
@@ -48,18 +51,12 @@ def test_what_leaves_alone_who_answers(policy: str) -> None:
 
 
 REFUSED = {
-    "{loadBalancer: {consistentHash: {httpHeaderName: a}}}": "34: spec.trafficPolicy.loadBalancer"
-    ".consistentHash is not supported yet",
-    "{loadBalancer: {localityLbSetting: {}}}": "34: spec.trafficPolicy.loadBalancer"
-    ".localityLbSetting is not supported yet",
     "{loadBalancer: {simple: ROUND_ROBBIN}}": "42: spec.trafficPolicy.loadBalancer.simple: "
     "'ROUND_ROBBIN' is not one of LEAST_CONN, LEAST_REQUEST, PASSTHROUGH, RANDOM, ROUND_ROBIN, "
     "UNSPECIFIED; did you mean 'ROUND_ROBIN'?",
     "{tunnel: {}}": "19: spec.trafficPolicy.tunnel is not supported yet",
     "{tls: {mod: SIMPLE}}": "25: spec.trafficPolicy.tls.mod: unknown key 'mod'; did you mean "
     "'mode'?",
-    "{portLevelSettings: [{port: {number: 1}, loadBalancer: {consistentHash: {}}}]}": "74: "
-    "spec.trafficPolicy.portLevelSettings[0].loadBalancer.consistentHash is not supported yet",
 }
 
 
@@ -71,10 +68,12 @@ def test_what_moves_requests_or_is_unknown(policy: str, message: str) -> None:
 
 
 def test_policies_of_a_subset_are_read_too() -> None:
-    with pytest.raises(BadRules, match="consistentHash is not supported yet"):
+    with pytest.raises(BadRules, match="retryBudget is not supported yet"):
         rules.read_rules(
             manifest.parse(
-                TEXT.replace("  POLICY\n", "").replace("simple: RANDOM", "consistentHash: {}"),
+                TEXT.replace("  POLICY\n", "").replace(
+                    "loadBalancer: {simple: RANDOM}", "retryBudget: {}"
+                ),
                 "r.yaml",
             )
         )

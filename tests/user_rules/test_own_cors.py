@@ -89,3 +89,36 @@ def test_every_policy_is_proven(meshproof: Run) -> None:
 def test_a_wrong_policy_fails_its_cases_and_no_others(meshproof: Run, name: str) -> None:
     for result in meshproof(*command(name)).require_failed(FAULTS[name]):
         assert result.rule.startswith(f"{RULES}:"), result.rule
+
+
+FILTER = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: reviews}
+spec:
+  parentRefs: [{group: "", kind: Service, name: reviews, port: 80}]
+  rules:
+  - name: api
+    filters:
+    - type: CORS
+      cors:
+        allowOrigins: ["https://shop.example", "https://*.wide.example", "http://*"]
+        allowMethods: [GET, PUT]
+        exposeHeaders: [x-b]
+        allowCredentials: true
+    backendRefs: [{name: reviews, port: 80}]
+"""
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("fault", ["", "cors, third"])
+def test_the_cors_filter_of_an_http_route(meshproof: Run, fault: str, tmp_path: Path) -> None:
+    (tmp_path / "route.yaml").write_text(FILTER)
+    planted = ("-p", "tests.user_rules.own_faults", "--own-fault", fault) if fault else ()
+    ended = meshproof("test", "--rules", "route.yaml", *planted)
+    assert ended.code == (1 if fault else 0), ended.output
+    asked = "reviews: any request, preflight from https://shop.example -> 200 to its preflight"
+    foreign = "reviews: any request, preflight from https://shop.exampl -> 200"
+    wide = "reviews: any request, from https://.wide.example -> any version"
+    assert {asked, foreign, wide} <= set(ended.results)
+    assert {*ended.list_failed()} >= ({asked, wide} if fault else set())

@@ -31,6 +31,10 @@ spec:
   - name: v1
     labels: {version: v1}
     trafficPolicy: {outlierDetection: {interval: 5s}, connectionPool: {http: {maxRetries: 3}}}
+  - name: v2
+    labels: {version: v2}
+    trafficPolicy:
+      loadBalancer: {localityLbSetting: {enabled: true}, consistentHash: {useSourceIp: true}}
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -61,14 +65,16 @@ UNPROVEN = {
     (17, "spec.trafficPolicy.portLevelSettings[0].tls.mode"): "plaintext",
     (21, "spec.subsets[0].trafficPolicy.outlierDetection.interval"): "fail",
     (21, "spec.subsets[0].trafficPolicy.connectionPool.http.maxRetries"): "exceeded",
-    (28, "spec.ports[1].protocol"): "only HTTP",
-    (29, "spec.resolution"): "stands for the host",
-    (36, "spec.loadBalancing.name"): "equal",
-    (37, "spec.circuitBreaker.simpleCb.maxConnections"): "exceeded",
-    (37, "spec.circuitBreaker.simpleCb.sleepWindow"): "fail",
-    (43, "spec.destination.service"): "many",
-    (44, "spec.ports[0].protocol"): "plaintext",
-    (44, "spec.ports[2].protocol"): "only HTTP",
+    (25, "spec.subsets[1].trafficPolicy.loadBalancer.localityLbSetting.enabled"): "one place",
+    (25, "spec.subsets[1].trafficPolicy.loadBalancer.consistentHash.useSourceIp"): "one pod",
+    (32, "spec.ports[1].protocol"): "only HTTP",
+    (33, "spec.resolution"): "stands for the host",
+    (40, "spec.loadBalancing.name"): "equal",
+    (41, "spec.circuitBreaker.simpleCb.maxConnections"): "exceeded",
+    (41, "spec.circuitBreaker.simpleCb.sleepWindow"): "fail",
+    (47, "spec.destination.service"): "many",
+    (48, "spec.ports[0].protocol"): "plaintext",
+    (48, "spec.ports[2].protocol"): "only HTTP",
 }
 
 

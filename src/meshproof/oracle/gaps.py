@@ -18,6 +18,8 @@ from meshproof.inventory.service_entries import read_service_entries
 from meshproof.rules.legacy import egress_rule, ingress
 
 _EQUAL_WORKLOADS = "which of several equal workloads answers says nothing of who may answer"
+_ONE_POD = "an echo workload is one pod, so that no request shows on which of several a key stays"
+_ONE_PLACE = "all echo workloads are in one place"
 _NEEDS_LOAD = "a limit shows only once it is exceeded, and no case sends that many requests at once"
 _NEEDS_FAILURES = "it acts on workloads that fail, and those here do not"
 _NEEDS_TLS = "the workload that stands for the host speaks plaintext"
@@ -42,6 +44,12 @@ _SIDECAR_REASONS = {
     ("inboundConnectionPool",): _NEEDS_LOAD,
     ("ingress",): _NO_INBOUND,
     ("outboundTrafficPolicy", "egressProxy"): "Istio does not look at it",
+}
+#: Keys of a loadBalancer -> the reason, where it is another than that of the rest.
+_BALANCER_REASONS = {
+    "consistentHash": _ONE_POD,
+    "localityLbSetting": _ONE_PLACE,
+    "zoneAwareLbSetting": _ONE_PLACE,
 }
 #: Keys of simpleCb (DestinationPolicy) that are about workloads that fail.
 _EJECTION_KEYS = (
@@ -109,7 +117,12 @@ def _check_destination_rule(document: Document) -> Iterator[UnprovenField]:
 def _check_policy(policy: Value) -> Iterator[UnprovenField]:
     """Yield the unproven fields of a traffic policy."""
     for key, reason in _POLICY_REASONS.items():
-        yield from _list_leaf_fields(policy.get(key), reason)
+        value = policy.get(key)
+        if key == "loadBalancer" and value is not None and isinstance(value.content, dict):
+            for name, setting in value.mapping().items():
+                yield from _list_leaf_fields(setting, _BALANCER_REASONS.get(name, reason))
+        else:
+            yield from _list_leaf_fields(value, reason)
 
 
 def _check_peer_authentication(document: Document) -> Iterator[UnprovenField]:

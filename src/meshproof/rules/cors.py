@@ -1,16 +1,25 @@
 """Reads CORS policies.
 
 Sources: Istio reference, VirtualService (CorsPolicy); for RouteRules, routing/v1alpha1/cors.proto
-of Istio 0.1 to 0.7, whose origins are whole strings.
+of Istio 0.1 to 0.7, whose origins are whole strings; for HTTPRoutes, Gateway API reference
+(HTTPCORSFilter) and istiod, createCorsFilter.
 """
 
 from __future__ import annotations
+
+import re
 
 from meshproof.documents.manifest import Value
 from meshproof.rules.actions import Cors
 from meshproof.rules.common_fields import read_seconds, read_string_match
 from meshproof.rules.model import StringMatch
 
+#: How long a browser keeps an answer to a preflight, if an HTTPRoute does not say (in its CRD).
+_DEFAULT_AGE = 5
+#: Origins as Gateway API has them.
+_ORIGIN = re.compile(r"\*|https?://(?:(?:\*\.)?[a-zA-Z0-9.-]+|\*)(?::\d{1,5})?")
+#: What `*` takes: istiod asks for the form of an origin.
+_ANY_ORIGIN = r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s?#]+"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*")
 
 
@@ -32,6 +41,41 @@ def read_route_rule_cors(spec: Value) -> Cors | None:
     if policy is None:
         return None
     return _read_policy(policy, _read_exact_origins(policy), forwards_unmatched=True)
+
+
+def read_cors_filter(policy: Value) -> Cors:
+    """Return the CORS filter of an HTTPRoute. Raises BadRules if it is invalid.
+
+    A preflight from a foreign origin does not reach a workload.
+    """
+    origins, credentials, age = (
+        policy.get(key) for key in ("allowOrigins", "allowCredentials", "maxAge")
+    )
+    methods = policy.get("allowMethods")
+    return Cors(
+        origins=tuple(map(_read_origin, origins.items())) if origins else (),
+        methods=tuple(method.choice(*_METHODS) for method in methods.items()) if methods else (),
+        headers=_read_names(policy, "allowHeaders"),
+        exposed_headers=_read_names(policy, "exposeHeaders"),
+        max_age=age.integer(1, 2**31 - 1) if age else _DEFAULT_AGE,
+        allow_credentials=True if credentials and credentials.boolean() else None,
+        forwards_unmatched=False,
+    )
+
+
+def _read_origin(value: Value) -> StringMatch:
+    """Return the condition of an origin, in which `*` stands for any characters."""
+    text = value.text()
+    if not _ORIGIN.fullmatch(text):
+        raise value.error("an origin as https://shop.example or https://*.example")
+    if text == "*":
+        return StringMatch("regex", _ANY_ORIGIN, value.at)
+    if "*" not in text:
+        return StringMatch("exact", text, value.at)
+    start, _, end = text.partition("*")
+    if not end:
+        return StringMatch("prefix", start, value.at)
+    return StringMatch("regex", f"{re.escape(start)}.*{re.escape(end)}", value.at)
 
 
 def _read_exact_origins(policy: Value) -> tuple[StringMatch, ...]:

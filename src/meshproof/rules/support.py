@@ -8,12 +8,7 @@ from __future__ import annotations
 from meshproof.documents.problems import Support
 from meshproof.documents.schema import MOVED_KINDS
 
-_POLICIES = (
-    "spec.trafficPolicy",
-    "spec.trafficPolicy.portLevelSettings",
-    "spec.subsets.trafficPolicy",
-    "spec.subsets.trafficPolicy.portLevelSettings",
-)
+_POLICIES = ("spec.trafficPolicy", "spec.subsets.trafficPolicy")
 _OVERRIDDEN = "Envoy lets no header of a request decide it"
 _CUSTOM = "it was never more than a name for config of Envoy's own"
 _HTTP_ONLY = "only HTTP requests are sent and served"
@@ -55,11 +50,6 @@ SUPPORT = {
                     f"{policy}.{key}"
                     for policy in _POLICIES
                     for key in ("proxyProtocol", "tunnel", "retryBudget")
-                ),
-                *(
-                    f"{policy}.loadBalancer.{key}"
-                    for policy in _POLICIES
-                    for key in ("consistentHash", "localityLbSetting", "zoneAwareLbSetting")
                 ),
             ),
             "",

@@ -125,6 +125,19 @@ def test_cases_over_tls_and_at_other_proxies_are_not_supported_by_name() -> None
     assert objects.explain_unserved(own).startswith("a Gateway for proxies with app=own: ")
 
 
+def test_no_hash_keeps_all_requests_of_the_run_on_one_pod() -> None:
+    (document,) = parse(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n"
+        "  host: a\n"
+        "  subsets: [{name: v1, labels: {v: a}, trafficPolicy: {loadBalancer: {consistentHash: "
+        "{useSourceIp: true}, simple: RANDOM}}}]\n",
+        "a.yaml",
+    )
+    (placed,) = objects.read_rules([document], "127.9.9.9")
+    (subset,) = placed.body["spec"]["subsets"]
+    assert subset["trafficPolicy"] == {"loadBalancer": {"simple": "RANDOM"}}
+
+
 def test_a_port_that_only_root_may_have_is_taken_by_the_proxys_own_port(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

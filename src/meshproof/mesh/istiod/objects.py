@@ -8,8 +8,10 @@ PeerAuthentication.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
 from meshproof.documents.manifest import Document
@@ -138,11 +140,13 @@ def make_sidecar(
     address: str,
     ports: Iterable[int],
     app_port: int | None = None,
+    imports: Mapping[int, Sequence[str]] = MappingProxyType({}),
 ) -> Object:
     """Return the Sidecar of one proxy: the listeners that it opens at its address.
 
     `ports` are those of services that it listens on for calls, or PROXY_PORT in place of 80. At
-    INBOUND_PORT the mesh reaches the app, which listens on `app_port` of 127.0.0.1.
+    INBOUND_PORT the mesh reaches the app, which listens on `app_port` of 127.0.0.1. `imports` are
+    what calls of a port may reach: everything, unless they say.
     """
     spec: Object = {
         "workloadSelector": {"labels": {PROXY_LABEL: name}},
@@ -151,7 +155,7 @@ def make_sidecar(
             {
                 "bind": address,
                 "captureMode": "NONE",
-                "hosts": ["*/*"],
+                "hosts": list(imports.get(port, ["*/*"])),
                 "port": {"number": port, "name": f"out-{port}", "protocol": _choose_protocol(port)},
             }
             for port in (*ports, MARKER_PORT)
@@ -291,6 +295,8 @@ def read_rules(documents: Iterable[Document], ingress_address: str) -> list[Plac
             spec = _move_gateway(spec, ingress_address)
             if not spec["servers"]:
                 continue
+        if document.kind == "DestinationRule":
+            spec = _drop_hashes(spec)
         metadata = {"name": document.name, "namespace": document.namespace}
         body = {
             "apiVersion": document.api_version,
@@ -300,6 +306,18 @@ def read_rules(documents: Iterable[Document], ingress_address: str) -> list[Plac
         }
         placed.append(Placed(body, str(document.at), document.created))
     return placed
+
+
+def _drop_hashes(spec: Any) -> Any:
+    """Return a DestinationRule's spec without consistentHash, which is named as not proven.
+
+    All requests of a run come from one address: one pod of a service would get them all.
+    """
+    if isinstance(spec, list):
+        return [_drop_hashes(entry) for entry in spec]
+    if not isinstance(spec, dict):
+        return spec
+    return {key: _drop_hashes(value) for key, value in spec.items() if key != "consistentHash"}
 
 
 def _move_gateway(spec: Object, address: str) -> Object:

@@ -17,6 +17,7 @@ from meshproof.mesh.echo.workloads import (
     split_host,
 )
 from meshproof.mesh.envoy.certificates import Authority
+from meshproof.mesh.envoy.sidecar_scopes import SidecarScope
 from meshproof.mesh.istiod.addresses import Addresses, choose_call_ports
 from meshproof.mesh.istiod.binaries import find_binaries
 from meshproof.mesh.istiod.control_plane import MESH_CONFIG, ControlPlane
@@ -135,8 +136,21 @@ class IstiodRuleMesh(LocalRuleMesh):
             if is_service(host):
                 yield make_service(namespace, name, ports)
         for source, proxy in self._clients.items():
-            call_ports = self._call_ports[source].values()
-            yield Placed(make_sidecar(proxy.namespace, proxy.name, proxy.address, call_ports))
+            call_ports = self._call_ports[source]
+            imports = {
+                listening_port: hosts
+                for port, listening_port in call_ports.items()
+                if (hosts := _list_imports(self._rules, source, port)) is not None
+            }
+            yield Placed(
+                make_sidecar(
+                    proxy.namespace,
+                    proxy.name,
+                    proxy.address,
+                    call_ports.values(),
+                    imports=imports,
+                )
+            )
 
     def address(self, call: Call) -> Address:
         """Return the address to send a call to: a port of a sidecar, or of the ingress.
@@ -157,3 +171,20 @@ class IstiodRuleMesh(LocalRuleMesh):
     def explain_unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here; empty if it can."""
         return explain_unserved(case.call)
+
+
+def _list_imports(rules: RuleSet, source: Source, port: int) -> list[str] | None:
+    """Return what the user's Sidecar imports for a caller's calls of a port, None for everything.
+
+    Each client has a Sidecar of the run, in place of the user's.
+    """
+    listeners = SidecarScope.for_proxy(rules, *source).listeners
+    if listeners is None:
+        return None
+    for listener in listeners:
+        if listener.port in (None, port):
+            return [
+                f"{'~' if entry.is_excluded else ''}{entry.namespace}/{entry.host}"
+                for entry in listener.imports
+            ]
+    return ["~/*"]

@@ -20,11 +20,13 @@ from meshproof.rules.actions import (
     Rewrite,
 )
 from meshproof.rules.common_fields import read_seconds
+from meshproof.rules.cors import read_cors_filter
 from meshproof.rules.istio.actions import REDIRECT_CODES, check_changed_header
 from meshproof.rules.model import Mirror, Route, Target
 
 _REQUEST, _RESPONSE = "RequestHeaderModifier", "ResponseHeaderModifier"
 _MIRROR, _REDIRECT, _REWRITE = "RequestMirror", "RequestRedirect", "URLRewrite"
+_CORS = "CORS"
 #: Type of a filter -> the key of its content.
 _FILTER_KEYS = {
     _REQUEST: "requestHeaderModifier",
@@ -32,13 +34,13 @@ _FILTER_KEYS = {
     _MIRROR: "requestMirror",
     _REDIRECT: "requestRedirect",
     _REWRITE: "urlRewrite",
-    "CORS": "cors",
+    _CORS: "cors",
     "ExtensionRef": "extensionRef",
     "ExternalAuth": "externalAuth",
 }
 _HEADER_FILTERS = (_REQUEST, _RESPONSE)
 GRPC_FILTERS = (*_HEADER_FILTERS, _MIRROR)
-HTTP_FILTERS = (*GRPC_FILTERS, _REDIRECT, _REWRITE)
+HTTP_FILTERS = (*GRPC_FILTERS, _REDIRECT, _REWRITE, _CORS)
 _DURATION = re.compile(r"(?:[0-9]{1,5}(?:h|ms|m|s)){1,4}")
 #: Conditions that are retried whatever the codes are, and the default attempts (istiod).
 _ALWAYS_RETRIED = ("connect-failure", "refused-stream", "unavailable", "cancelled")
@@ -57,6 +59,8 @@ def add_filters(
     filters = list(_read_filters(rule, types))
     filter_by_type = dict(filters)
     headers = _read_headers(filter_by_type)
+    if _CORS in filter_by_type:
+        route = replace(route, cors=read_cors_filter(filter_by_type[_CORS]))
     redirect = _read_redirect(filter_by_type[_REDIRECT]) if _REDIRECT in filter_by_type else None
     if redirect is not None:
         _check_redirect_alone(rule, filter_by_type)
