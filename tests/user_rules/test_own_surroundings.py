@@ -55,7 +55,8 @@ def read(text: str) -> KnownHosts:
 def test_hosts_of_a_service_entry_with_the_ports_of_http() -> None:
     found = read(ENTRY + RULE.replace("HOST", "api.example"))
     assert found.external_hosts == ("api.example", "*.wide.example")
-    assert found.ports["api.example"] == found.ports["*.wide.example"] == (80,)
+    assert found.http_ports["api.example"] == found.http_ports["*.wide.example"] == (80,)
+    assert found.tls_ports["api.example"] == (443,)
     assert found.workloads["api.example"] == ((("version", "v1"),),)
 
 

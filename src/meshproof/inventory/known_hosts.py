@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from meshproof.base.names import Labels
 from meshproof.documents.manifest import At
 from meshproof.inventory.index import Inventory
+from meshproof.inventory.tls import TlsSettings
 from meshproof.inventory.world import World
 
 
@@ -20,7 +21,9 @@ class KnownHosts:
     behind each Service or ServiceEntry. `subsets` are the labels of all subsets of
     DestinationRules, `subset_places` where each is defined. `external_hosts` are the hosts of
     ServiceEntries outside the cluster. `world` says of any host whether it exists. `other_ports`
-    are ports of Services that are not HTTP: no HTTP route is served there.
+    are ports of Services and entries that are not HTTP: no HTTP route is served there. `tls_ports`
+    are those ports of hosts outside at which TLS is spoken, `tls_settings` is what DestinationRules
+    say of it.
     """
 
     ports: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -31,6 +34,8 @@ class KnownHosts:
     world: World = field(default_factory=World)
     subset_places: dict[tuple[str, Labels], At] = field(default_factory=dict)
     other_ports: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    tls_ports: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    tls_settings: tuple[TlsSettings, ...] = ()
 
     @property
     def http_ports(self) -> dict[str, tuple[int, ...]]:
@@ -61,9 +66,21 @@ def list_known_hosts(inventory: Inventory, world: World) -> KnownHosts:
         service.host: tuple(sorted(port.number for port in service.ports)) for service in services
     }
     workloads = {service.host: world.describe_host(service.host).pods for service in services}
+    other_ports = {
+        service.host: tuple(
+            port.number for port in service.ports if port.number not in service.http_ports
+        )
+        for service in services
+    }
+    tls_ports: dict[str, tuple[int, ...]] = {}
     for entry in inventory.service_entries:
+        numbers = tuple(sorted(port.number for port in entry.ports))
         for host in entry.external_hosts:
-            ports.setdefault(host, entry.http_ports)
+            ports.setdefault(host, numbers)
+            other_ports.setdefault(
+                host, tuple(port for port in numbers if port not in entry.http_ports)
+            )
+            tls_ports.setdefault(host, entry.tls_ports)
             workloads.setdefault(host, entry.endpoint_labels)
     return KnownHosts(
         ports,
@@ -81,12 +98,9 @@ def list_known_hosts(inventory: Inventory, world: World) -> KnownHosts:
             for rule in reversed(inventory.destination_rules)
             for subset in rule.subsets
         },
-        {
-            service.host: tuple(
-                port.number for port in service.ports if port.number not in service.http_ports
-            )
-            for service in services
-        },
+        other_ports,
+        tls_ports,
+        inventory.tls_settings,
     )
 
 

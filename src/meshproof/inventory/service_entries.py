@@ -23,6 +23,8 @@ from meshproof.documents.manifest import Document, Value
 from meshproof.inventory.problems import Problems
 
 KIND = "ServiceEntry"
+_TLS_PROTOCOLS = ("HTTPS", "TLS")
+_HTTPS_PORT = 443
 #: Protocols of ports to which HTTP routes apply.
 _HTTP_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
 
@@ -65,6 +67,15 @@ class ServiceEntry:
         """The ports that speak HTTP or gRPC, or name no protocol, in ascending order."""
         return tuple(
             sorted(port.number for port in self.ports if port.protocol in ("", *_HTTP_PROTOCOLS))
+        )
+
+    @property
+    def tls_ports(self) -> tuple[int, ...]:
+        """The ports at which a server speaks TLS: by their protocol, or as they lead to 443."""
+        return tuple(
+            port.number
+            for port in self.ports
+            if port.protocol in _TLS_PROTOCOLS or port.target_port == _HTTPS_PORT
         )
 
     def is_visible_from(self, namespace: str) -> bool:

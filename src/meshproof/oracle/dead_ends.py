@@ -17,7 +17,7 @@ from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.sidecars import Sidecar
 from meshproof.inventory.world import HostState, Presence
-from meshproof.oracle import sidecars, subsets
+from meshproof.oracle import sidecars, subsets, upstream_tls
 from meshproof.oracle.actions import Destination, to_destination
 from meshproof.oracle.conditions import Call
 from meshproof.rules.model import RuleSet, Target
@@ -35,6 +35,7 @@ class DeadEndKind(Enum):
     SUBSET_RULE = "DestinationRule"
     PORT = "port"
     IMPORT = "import of a Sidecar"
+    TLS = "TLS"
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,9 @@ def _check_target(
     service = world.services.get(target.host)
     ports = tuple(port.number for port in service.ports) if service is not None else ()
     port = target.port or _choose_port(ports, call)
-    if ports and port not in ports:
+    if upstream_tls.lacks_tls(known_hosts, target.host, port):
+        yield DeadEnd(DeadEndKind.TLS, destination, share, at, state, port=port)
+    elif ports and port not in ports:
         yield DeadEnd(
             DeadEndKind.PORT,
             destination,

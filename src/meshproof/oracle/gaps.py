@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from meshproof.base.names import CLUSTER_DOMAIN
 from meshproof.documents.lookup import find_values
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.inventory.destination_rules import read_destination_rules
@@ -23,6 +24,7 @@ _ONE_PLACE = "all echo workloads are in one place"
 _NEEDS_LOAD = "a limit shows only once it is exceeded, and no case sends that many requests at once"
 _NEEDS_FAILURES = "it acts on workloads that fail, and those here do not"
 _NEEDS_TLS = "the workload that stands for the host speaks plaintext"
+_OWN_CERTIFICATE = "the host that is stood in for has a certificate of the run"
 _NOT_HTTP = "only HTTP is asked for"
 _NEEDS_ADDRESS = "an echo workload on this machine stands for the host"
 _MANY_HOSTS = "it stands for many hosts or addresses, and a workload for one host"
@@ -108,16 +110,21 @@ def _check_ingress_class(
 def _check_destination_rule(document: Document) -> Iterator[UnprovenField]:
     """Yield the unproven fields of a DestinationRule's traffic policies."""
     for rule in read_destination_rules([document]):
+        is_outside = not rule.host.endswith(f".{CLUSTER_DOMAIN}")
         for policy in rule.traffic_policies:
-            yield from _check_policy(policy)
+            yield from _check_policy(policy, is_outside)
             for port in policy.entries("portLevelSettings"):
-                yield from _check_policy(port)
+                yield from _check_policy(port, is_outside)
 
 
-def _check_policy(policy: Value) -> Iterator[UnprovenField]:
-    """Yield the unproven fields of a traffic policy."""
+def _check_policy(policy: Value, is_outside: bool) -> Iterator[UnprovenField]:
+    """Yield the unproven fields of a traffic policy, for a host outside or a service."""
     for key, reason in _POLICY_REASONS.items():
         value = policy.get(key)
+        if key == "tls" and value is not None and is_outside:
+            fields = _list_leaf_fields(value, _OWN_CERTIFICATE)
+            yield from (field for field in fields if not field.path.endswith(".mode"))
+            continue
         if key == "loadBalancer" and value is not None and isinstance(value.content, dict):
             for name, setting in value.mapping().items():
                 yield from _list_leaf_fields(setting, _BALANCER_REASONS.get(name, reason))
@@ -177,7 +184,7 @@ def _check_service_entry(document: Document) -> Iterator[UnprovenField]:
     for entry in read_service_entries([document]):
         for port in entry.ports:
             protocol = port.value.get("protocol")
-            if protocol is not None:
+            if protocol is not None and port.number not in entry.tls_ports:
                 yield from _check_protocol(protocol)
     for key in ("addresses", "endpoints", "resolution", "workloadSelector", "subjectAltNames"):
         value = document.spec.get(key)

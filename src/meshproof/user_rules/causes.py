@@ -92,6 +92,17 @@ def _explain_hidden(dead_end: DeadEnd) -> Cause:
     )
 
 
+def _explain_plaintext(dead_end: DeadEnd) -> Cause:
+    host, port = dead_end.destination.host, dead_end.port
+    return Cause(
+        f"plain HTTP is sent to port {port} of {host}, which speaks TLS",
+        _format_place(dead_end.at),
+        "no DestinationRule says that the proxy makes TLS of it",
+        (f"trafficPolicy: portLevelSettings: port {port}, tls: {{mode: SIMPLE}}",),
+        "MP0606",
+    )
+
+
 def _name_import(host: str, caller: str) -> str:
     """Return the entry of an egress that imports a host and the rules of its namespace."""
     namespace = host.split(".")[1] if is_service(host) else caller
@@ -105,6 +116,7 @@ _EXPLAIN: dict[DeadEndKind, Callable[[DeadEnd], Cause]] = {
     DeadEndKind.SUBSET_RULE: _explain_unseen_subset,
     DeadEndKind.PORT: _explain_absent_port,
     DeadEndKind.IMPORT: _explain_hidden,
+    DeadEndKind.TLS: _explain_plaintext,
 }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshproof.mesh.envoy import listeners
+from meshproof.mesh.envoy.certificates import Identity
 from meshproof.mesh.envoy.envoy import Resource
 from meshproof.oracle.actions import FAILURE_HEADER, RESPONSE_HEADER_PREFIX
 from meshproof.oracle.derive import Case
@@ -112,10 +113,22 @@ class EchoBehaviour:
         return cls(tuple(reported_headers), tuple(response_headers), tuple(failures))
 
 
+def name_tls_listener(name: str) -> str:
+    """Return the name of the listener at which a workload speaks TLS."""
+    return f"{name} tls"
+
+
 def make_echo_listener(
-    name: str, behaviour: EchoBehaviour, markers: MarkerHeaders, copies_path: str
+    name: str,
+    behaviour: EchoBehaviour,
+    markers: MarkerHeaders,
+    copies_path: str,
+    server: Identity | None = None,
 ) -> Resource:
-    """Return the listener of a workload; it notes mirrored copies in the file `copies_path`."""
+    """Return the listener of a workload, with `server` the one at which it speaks TLS.
+
+    It notes mirrored copies in the file `copies_path`.
+    """
     response_headers = {
         markers.path: "%REQ(:PATH)%",
         markers.authority: "%REQ(:AUTHORITY)%",
@@ -137,9 +150,10 @@ def make_echo_listener(
     }
     routes = [*map(_make_failure_route, behaviour.failures), answer]
     host = {"name": name, "domains": ["*"], "routes": routes}
-    return listeners.make_answering_listener(
-        name, {"name": name, "virtual_hosts": [host]}, copies_path
+    listener = listeners.make_answering_listener(
+        name, {"name": name, "virtual_hosts": [host]}, copies_path, server
     )
+    return {**listener, "name": name_tls_listener(name)} if server else listener
 
 
 def _make_failure_route(instruction: str) -> Resource:

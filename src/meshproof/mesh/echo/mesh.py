@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
-from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
+from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels, is_host_within
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
+from meshproof.mesh.echo.listener import name_tls_listener
 from meshproof.mesh.echo.rule_mesh import LocalRuleMesh, Source, find_source
 from meshproof.mesh.echo.servers import wait_acknowledged
 from meshproof.mesh.echo.workloads import (
@@ -89,7 +90,10 @@ class EchoMesh(LocalRuleMesh):
         """Start the Envoys and serve the rules to clients and ingress."""
         ports = self._start()
         pods = {echo.name: make_pod(echo) for echo in self.echoes}
-        endpoints = tuple(Endpoint(pods[name], "127.0.0.1", ports[name]) for name in pods)
+        endpoints = tuple(
+            Endpoint(pods[name], "127.0.0.1", ports[name], ports.get(name_tls_listener(name), 0))
+            for name in pods
+        )
         topology = Topology(tuple(self._iter_services()), tuple(pods.values()))
         # Echo workloads speak plaintext, whatever mTLS the rules ask of sidecars.
         plaintext_rules = replace(self._rules, policies=())
@@ -102,7 +106,12 @@ class EchoMesh(LocalRuleMesh):
 
     def _start(self) -> dict[str, int]:
         """Start the three Envoys; return the port of each workload."""
-        self._servers.start(self.echoes, self._behaviour, self.markers)
+        certificates = {
+            echo.name: self._authority.issue_for_host(echo.host)
+            for echo in self.echoes
+            if self._known_hosts.tls_ports.get(echo.host)
+        }
+        self._servers.start(self.echoes, self._behaviour, self.markers, certificates)
         self._clients.serve("cds", [])
         for name in self._listener_names.values():
             self._clients.serve(f"rds.{name}", [{"name": name, "virtual_hosts": []}])
@@ -202,7 +211,26 @@ def iter_services(
             namespace == EXTERNAL_NAMESPACE,
             known_hosts.world.describe_host(host).presence is not Presence.ABSENT,
             known_hosts.other_ports.get(host, ()),
+            known_hosts.tls_ports.get(host, ()),
+            tuple(filter(partial(_originates_tls, known_hosts, host), ports)),
         )
+
+
+def _originates_tls(known_hosts: KnownHosts, host: str, port: int) -> bool:
+    """Say whether proxies speak TLS to a port of a host outside at which TLS is spoken.
+
+    The DestinationRule of the host itself holds, else that of the narrowest wildcard; in it the
+    settings of the port come before those of all.
+    """
+    rule_hosts = [name for name in known_hosts.subsets if is_host_within(host, name)]
+    if port not in known_hosts.tls_ports.get(host, ()) or not rule_hosts:
+        return False
+    rule_host = host if host in rule_hosts else max(rule_hosts, key=len)
+    settings = [setting for setting in known_hosts.tls_settings if setting.host == rule_host]
+    for setting in sorted(settings, key=lambda setting: setting.port is None):
+        if setting.port == port or (setting.port is None and port not in setting.overridden_ports):
+            return setting.mode in ("SIMPLE", "MUTUAL")
+    return False
 
 
 def make_pod(echo: EchoWorkload) -> Pod:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.echo.listener import EchoBehaviour, MarkerHeaders, make_echo_listener
 from meshproof.mesh.echo.workloads import EchoWorkload
+from meshproof.mesh.envoy.certificates import Identity
 from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy
 from meshproof.mesh.process.processes import Workspace
 
@@ -22,13 +24,27 @@ class EchoServers:
         self.copies_path = workspace.path / "copies.log"
 
     def start(
-        self, echoes: Iterable[EchoWorkload], behaviour: EchoBehaviour, markers: MarkerHeaders
+        self,
+        echoes: Iterable[EchoWorkload],
+        behaviour: EchoBehaviour,
+        markers: MarkerHeaders,
+        certificates: Mapping[str, Identity] = MappingProxyType({}),
     ) -> None:
-        """Start the Envoy with a listener for each workload; see `wait_started`."""
+        """Start the Envoy with a listener for each workload; see `wait_started`.
+
+        Those with a certificate, by name, have another one at which they speak TLS.
+        """
         self.envoy.serve("cds", [])
         path = str(self.copies_path)
         self.envoy.serve(
-            "lds", [make_echo_listener(echo.name, behaviour, markers, path) for echo in echoes]
+            "lds",
+            [
+                *(make_echo_listener(echo.name, behaviour, markers, path) for echo in echoes),
+                *(
+                    make_echo_listener(name, behaviour, markers, path, server)
+                    for name, server in certificates.items()
+                ),
+            ],
         )
         self.envoy.start()
 

@@ -73,10 +73,17 @@ class Authority:
 
     def issue_for_address(self, name: str, address: str) -> Identity:
         """Return the certificate of a server, or of its client, at an IP address."""
+        return self._issue_for(name, x509.IPAddress(ip_address(address)))
+
+    def issue_for_host(self, host: str) -> Identity:
+        """Return the certificate of a server outside with this host."""
+        return self._issue_for(name_file(f"host {host}"), x509.DNSName(host))
+
+    def _issue_for(self, name: str, holder: x509.GeneralName) -> Identity:
+        """Return the certificate of a server, in files of a name."""
         chain, private = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         key = ec.generate_private_key(ec.SECP256R1())
-        address_name = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
-        self._sign(x509.Name([]), key, address_name, chain)
+        self._sign(x509.Name([]), key, x509.SubjectAlternativeName([holder]), chain)
         _write_key(key, private)
         return Identity("", chain, private, self.certificate)
 

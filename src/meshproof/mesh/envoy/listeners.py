@@ -154,8 +154,10 @@ def _make_outbound_manager(name: str, routes_path: str, telemetry: Telemetry) ->
     return manager
 
 
-def make_answering_listener(name: str, routes: Resource, copies_path: str) -> Resource:
-    """Return a listener that answers by itself, without an app.
+def make_answering_listener(
+    name: str, routes: Resource, copies_path: str, server: Identity | None = None
+) -> Resource:
+    """Return a listener that answers by itself, without an app; with `server` it speaks TLS.
 
     A request may ask for a late response by Envoy's own headers (its docs, "Fault injection"). For
     a request with the header MIRROR_HEADER, one line with its value and `name` goes to the file
@@ -174,7 +176,30 @@ def make_answering_listener(name: str, routes: Resource, copies_path: str) -> Re
     return {
         "name": name,
         "address": make_socket_address("127.0.0.1", 0),
-        "filter_chains": [{"filters": [_make_network_filter(manager)]}],
+        "filter_chains": [
+            {
+                "filters": [_make_network_filter(manager)],
+                **({"transport_socket": _make_plain_tls(server)} if server else {}),
+            }
+        ],
+    }
+
+
+def _make_plain_tls(identity: Identity) -> Resource:
+    """Return the transport of a server that asks for no client certificate."""
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_API}.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {
+                "tls_certificates": [
+                    {
+                        "certificate_chain": {"filename": str(identity.chain)},
+                        "private_key": {"filename": str(identity.key)},
+                    }
+                ]
+            },
+        },
     }
 
 
@@ -262,6 +287,24 @@ def _make_server_tls(identity: Identity) -> Resource:
             "@type": f"{_API}.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             "require_client_certificate": True,
             "common_tls_context": _make_common_tls(identity, {}),
+        },
+    }
+
+
+def make_origination(identity: Identity, host: str) -> Resource:
+    """Return the transport to a host outside: TLS to a server with a certificate for the host."""
+    names = [{"san_type": "DNS", "matcher": {"exact": host}}]
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_API}.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": host,
+            "common_tls_context": {
+                "validation_context": {
+                    "trusted_ca": {"filename": str(identity.ca)},
+                    "match_typed_subject_alt_names": names,
+                }
+            },
         },
     }
 

@@ -50,7 +50,8 @@ class Service:
 
     An `is_external` service is not in the cluster: its name is its host (of a ServiceEntry). One
     that does not `exist` is only a name that rules have: nothing can be sent to it.
-    `other_ports` are those that are not HTTP: they have no HTTP routes.
+    `other_ports` are those that are not HTTP: they have no HTTP routes. At `tls_ports` its pods
+    speak TLS, at `origination_ports` the proxies of callers do.
     """
 
     name: str
@@ -61,6 +62,8 @@ class Service:
     is_external: bool = False
     exists: bool = True
     other_ports: tuple[int, ...] = ()
+    tls_ports: tuple[int, ...] = ()
+    origination_ports: tuple[int, ...] = ()
 
     @property
     def host(self) -> str:

@@ -19,7 +19,7 @@ from meshproof.mesh.envoy import actions
 from meshproof.mesh.envoy.certificates import Identity, format_spiffe_id
 from meshproof.mesh.envoy.envoy import Resource, make_socket_address
 from meshproof.mesh.envoy.hosts import intersect_hosts
-from meshproof.mesh.envoy.listeners import make_client_tls
+from meshproof.mesh.envoy.listeners import make_client_tls, make_origination
 from meshproof.mesh.envoy.matching import translate_match
 from meshproof.mesh.envoy.sidecar_scopes import SidecarScope
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
@@ -53,11 +53,12 @@ _MAX_BODY_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The address where a pod's sidecar listens for the mesh."""
+    """The address where a pod's sidecar listens for the mesh, and its port for TLS, if any."""
 
     pod: Pod
     host: str
     port: int
+    tls_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -619,6 +620,8 @@ def _translate_cluster(
         format_spiffe_id(endpoint.pod.namespace, endpoint.pod.service_account)
         for endpoint in endpoints
     }
+    if port in service.tls_ports:
+        endpoints = [replace(endpoint, port=endpoint.tls_port) for endpoint in endpoints]
     name = format_cluster_name(service, port, subset)
     sni = f"outbound_.{port}_.{subset}_.{service.host}"
     return {
@@ -639,11 +642,22 @@ def _translate_cluster(
                 }
             ],
         },
+        **(
+            {"transport_socket": make_origination(identity, service.host)}
+            if port in service.origination_ports
+            else _choose_transport(make_client_tls(identity, sorted(accounts), sni))
+        ),
+    }
+
+
+def _choose_transport(mutual_tls: Resource) -> Resource:
+    """Return the transport of a cluster: mutual TLS to each endpoint that takes it."""
+    return {
         "transport_socket_matches": [
             {
                 "name": "tlsMode-istio",
                 "match": {"tlsMode": "istio"},
-                "transport_socket": make_client_tls(identity, sorted(accounts), sni),
+                "transport_socket": mutual_tls,
             },
             {"name": "tlsMode-disabled", "match": {}, "transport_socket": PLAINTEXT_SOCKET},
         ],

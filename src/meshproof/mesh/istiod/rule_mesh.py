@@ -170,7 +170,14 @@ class IstiodRuleMesh(LocalRuleMesh):
 
     def explain_unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here; empty if it can."""
-        return explain_unserved(case.call)
+        if reason := explain_unserved(case.call):
+            return reason
+        speakers = [
+            destination.host
+            for destination, _ in case.shares
+            if self._known_hosts.tls_ports.get(destination.host)
+        ]
+        return f"{speakers[0]} speaks TLS, which no workload of this mesh does" if speakers else ""
 
 
 def _list_imports(rules: RuleSet, source: Source, port: int) -> list[str] | None:
