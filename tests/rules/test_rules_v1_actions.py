@@ -93,6 +93,9 @@ FAULTS = {
     "{abort: {httpStatus: 503, percentage: {value: 100}}}": Fault(
         abort_status=503, abort_percent=100
     ),
+    "{abort: {grpcStatus: INTERNAL, percentage: {value: 40}}}": Fault(
+        abort_status=200, abort_percent=40, abort_grpc="INTERNAL"
+    ),
     "{abort: {httpStatus: 503, percentage: {}}}": Fault(abort_status=503, abort_percent=0),
 }
 
@@ -188,8 +191,16 @@ REFUSED = {
         "8:21: spec.http[0].fault.delay.exponentialDelay is not supported yet",
     ),
     "abort by gRPC": (
-        "fault: {abort: {grpcStatus: OK}}",
-        "8:21: spec.http[0].fault.abort.grpcStatus is not supported yet",
+        "fault: {abort: {grpcStatus: UNAVAILABEL}}",
+        "8:33: spec.http[0].fault.abort.grpcStatus: 'UNAVAILABEL' is not one of OK, CANCELLED, "
+        "UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, ALREADY_EXISTS, "
+        "PERMISSION_DENIED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, "
+        "UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS, UNAUTHENTICATED; did you mean "
+        "'UNAVAILABLE'?",
+    ),
+    "abort by HTTP and gRPC": (
+        "fault: {abort: {grpcStatus: OK, httpStatus: 503}}",
+        "8:49: spec.http[0].fault.abort: 'httpStatus' has no place beside 'grpcStatus'",
     ),
     "condition of a retry": (
         "retries: {attempts: 1, retryOn: '5xx,connect-failur'}",

@@ -20,7 +20,7 @@ from meshproof.oracle.conditions import (
     list_conditions,
     shorten,
 )
-from meshproof.rules.actions import Fault, HeaderChanges, Redirect, Rewrite
+from meshproof.rules.actions import GRPC_STATUSES, Fault, HeaderChanges, Redirect, Rewrite
 from meshproof.rules.model import Match, Route, StringMatch, Target
 
 #: Headers that instruct an echo workload: delay, fail, or answer with a header. Only cases send
@@ -36,6 +36,10 @@ _FRAMING_HEADERS = (
     *("connection", "content-length", "expect", "keep-alive", "te", "trailer"),
     *("transfer-encoding", "upgrade"),
 )
+
+_CONTENT_TYPE, _GRPC = "content-type", "application/grpc"
+#: What Envoy answers in place of a workload (Envoy, fault filter).
+_FAULT_BODY = "fault filter abort"
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ def expect_answer(route: Route, match: Match | None, call: Call) -> ExpectedAnsw
     reply, replied = _expect_proxy_reply(route, match, call), 1.0
     if reply is None:
         replied = compute_abort_share(route)
-        reply = ProxyReply(fault.abort_status, str(fault.abort_status)) if replied else None
+        reply = _expect_abort(fault, call) if replied else None
     arrivals = tuple(
         _expect_arrival(route, targets, match, call)
         for targets in group_by_destination(route).values()
@@ -145,6 +149,21 @@ def expect_answer(route: Route, match: Match | None, call: Call) -> ExpectedAnsw
         extra_seconds=fault.delay_seconds if fault.delay_percent else 0.0,
         ignores_shares=bool(fault.delay_percent) and fault.delay_seconds > MAX_JUDGED_DELAY,
     )
+
+
+def _expect_abort(fault: Fault, call: Call) -> ProxyReply:
+    """Return the reply of a fault that aborts a call.
+
+    Callers of gRPC get its status in a header; to others Envoy tells by the body that it is a
+    fault. Source: Envoy's docs on the HTTP fault filter; gRPC over HTTP2, Responses.
+    """
+    if not fault.abort_grpc:
+        return ProxyReply(fault.abort_status, str(fault.abort_status))
+    summary = f"gRPC {fault.abort_grpc}"
+    if call.header(_CONTENT_TYPE) != _GRPC:
+        return ProxyReply(fault.abort_status, summary, body=_FAULT_BODY)
+    status = str(GRPC_STATUSES.index(fault.abort_grpc))
+    return ProxyReply(fault.abort_status, summary, response_headers=(("grpc-status", status),))
 
 
 def compute_abort_share(route: Route) -> float:
@@ -184,6 +203,9 @@ def to_destination(target: Target) -> Destination:
 def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
     """Yield the further requests that prove header changes and mirrors of a route."""
     expected = expect_answer(route, match, call)
+    if route.fault is not None and route.fault.abort_grpc and expected.proxy_reply_share:
+        as_grpc = call.with_header(_CONTENT_TYPE, _GRPC)
+        yield Variant("as gRPC", as_grpc, expect_answer(route, match, as_grpc))
     if changed_names := _list_changed_headers(route):
         yield from _derive_preset_headers(route, match, call, changed_names)
     if (route.redirect or route.rewrite) and not call.query:

@@ -264,6 +264,8 @@ class _TableDeriver:
 
     def _list_outcome_shares(self, call: Call) -> tuple[Shares, ...]:
         """Return the different shares that the routes, or no route, can give to a caller."""
+        if not self._table.routes:
+            return ()
         caller = subsets.find_caller_namespace(self._rules, call)
         if caller not in self._outcome_shares:
             self._outcome_shares[caller] = self._compute_outcome_shares(call)

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 Pairs = tuple[tuple[str, str], ...]
 
+#: The statuses of gRPC by their numbers (gRPC, Status codes).
+GRPC_STATUSES = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND"),
+    *("ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION"),
+    *("ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"),
+    "UNAUTHENTICATED",
+)
+
 
 @dataclass(frozen=True)
 class Redirect:
@@ -90,12 +98,16 @@ UNCHANGED = Headers()
 
 @dataclass(frozen=True)
 class Fault:
-    """A delay in seconds and an abort with a status, each for a percentage (0..100)."""
+    """A delay in seconds and an abort with a status, each for a percentage (0..100).
+
+    `abort_grpc` is the abort's status of gRPC, by its name; then its HTTP status is 200.
+    """
 
     delay_seconds: float = 0.0
     delay_percent: float = 0.0
     abort_status: int = 0
     abort_percent: float = 0.0
+    abort_grpc: str = ""
 
 
 @dataclass(frozen=True)

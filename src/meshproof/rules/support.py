@@ -28,7 +28,6 @@ SUPPORT = {
             (
                 "spec.tcp",
                 "spec.tls",
-                "spec.http.fault.abort.grpcStatus",
                 "spec.http.fault.abort.http2Error",
                 "spec.http.fault.delay.exponentialDelay",
                 "spec.http.retries.backoff",

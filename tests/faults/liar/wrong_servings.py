@@ -536,6 +536,12 @@ add(
     assign(*FAULT, "abort", "http_status", value=500),
 )
 add(
+    "aborted with gRPC 13 for 14",
+    "Fault.abort_grpc",
+    "abort by gRPC",
+    assign(*FAULT, "abort", "grpc_status", value=13),
+)
+add(
     "60 % aborted for 40 %",
     "Fault.abort_percent",
     "partly aborted",

@@ -11,6 +11,7 @@ import re
 from meshproof.mesh.envoy.envoy import Resource
 from meshproof.mesh.envoy.matching import translate_string_match
 from meshproof.rules.actions import (
+    GRPC_STATUSES,
     Cors,
     DirectResponse,
     Fault,
@@ -169,8 +170,10 @@ def _translate_fault(fault: Fault) -> Resource:
             "percentage": _format_fraction(fault.delay_percent),
         }
     if fault.abort_status and fault.abort_percent:
+        is_grpc = bool(fault.abort_grpc)
+        status = GRPC_STATUSES.index(fault.abort_grpc) if is_grpc else fault.abort_status
         config["abort"] = {
-            "http_status": fault.abort_status,
+            "grpc_status" if is_grpc else "http_status": status,
             "percentage": _format_fraction(fault.abort_percent),
         }
     return config

@@ -13,6 +13,7 @@ from meshproof.base.errors import suggest_nearest
 from meshproof.documents.manifest import At, Value
 from meshproof.rules import cors
 from meshproof.rules.actions import (
+    GRPC_STATUSES,
     DirectResponse,
     Fault,
     HeaderChanges,
@@ -331,11 +332,20 @@ def _read_fault(route: Value) -> Fault | None:
         )
     if abort is not None:
         fault = replace(
-            fault,
-            abort_status=abort.need("httpStatus").integer(200, 599),
+            _read_abort_status(fault, abort),
             abort_percent=read_percentage_field(abort, "percentage", "percent", 0.0),
         )
     return fault
+
+
+def _read_abort_status(fault: Fault, abort: Value) -> Fault:
+    """Return the fault with the status of its abort, of HTTP or of gRPC."""
+    grpc, http = abort.get("grpcStatus"), abort.get("httpStatus")
+    if grpc is None:
+        return replace(fault, abort_status=abort.need("httpStatus").integer(200, 599))
+    if http is not None:
+        raise http.at.error(f"{abort.path}: 'httpStatus' has no place beside 'grpcStatus'")
+    return replace(fault, abort_status=200, abort_grpc=grpc.choice(*GRPC_STATUSES))
 
 
 def _read_retries(route: Value) -> Retries | None:
