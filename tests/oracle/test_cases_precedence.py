@@ -186,3 +186,46 @@ def test_an_http_route_comes_first_for_callers_of_its_own_namespace(read: Read) 
     made = HTTP_ROUTE.replace("namespace: shop", f"namespace: shop{NEW}")
     answers = in_mesh(read, made, rule("a", "web", ALL, f"|{OLD}", gateway=""))
     assert answers == {"shop /": "route", "default /": "web"}
+
+
+TWO_GATEWAYS = """
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: NAME}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: PORT, name: http, protocol: HTTP}, hosts: [shop.example]}]
+"""
+ONE_OF_TWO = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [a, b]
+  http:
+  - match: [{uri: {prefix: /x}, gateways: [b]}]
+    route: [{destination: {host: reviews, subset: v2}}]
+  - match: [{uri: {prefix: /y}}]
+    route: [{destination: {host: reviews, subset: v2}}]
+  - route: [{destination: {host: reviews, subset: v1}}]
+"""
+
+
+@pytest.mark.parametrize(("port", "is_other"), [(80, False), (81, True)])
+def test_a_match_for_one_of_two_gateways_holds_at_both_where_they_share_host_and_port(
+    plan: Callable[[str], Plan], port: int, is_other: bool
+) -> None:
+    gateways = (
+        TWO_GATEWAYS.replace("NAME", name).replace("PORT", str(number))
+        for name, number in (("a", 80), ("b", port))
+    )
+    made = plan(ONE_OF_TWO + "".join(gateways))
+    by_gateway = {
+        case.call.gateway: case.shares[0][0].subset
+        for case in made.cases
+        if case.call.path.startswith("/x/") and case.shares
+    }
+    assert by_gateway.get("default/a", "") == ("v1" if is_other else "")
+    assert not any(coverage.unreached for coverage in made.coverage)

@@ -200,9 +200,13 @@ class _TableDeriver:
                     rival,
                     call.gateway,
                 )
-        #: At each entrance, the other tables that are there, and through which gateway.
+        #: At each entrance, the other tables that are there, and through which gateway; the table
+        #: itself is one of them if it is there through another gateway.
         self._rivals = {
-            entrance: list(rivals_by_key.get(_make_entrance_key(entrance), {}).values())
+            entrance: [
+                *rivals_by_key.get(_make_entrance_key(entrance), {}).values(),
+                *self._list_own_gateways(entrance),
+            ]
             for entrance in entrances
         }
         self._finder = MatchFinder(table)
@@ -227,6 +231,13 @@ class _TableDeriver:
             ]
             for entrance in entrances
         }
+
+    def _list_own_gateways(self, entrance: Call) -> Iterator[tuple[RouteTable, str]]:
+        """Yield the table with each other gateway of an entrance's proxy, host and port."""
+        for call in self._entrances:
+            is_shared = _make_entrance_key(call) == _make_entrance_key(entrance)
+            if is_shared and call.gateway != entrance.gateway:
+                yield self._table, call.gateway
 
     def derive(self) -> tuple[list[Case], Coverage]:
         """Return the cases, and which routes they reach."""
@@ -512,6 +523,8 @@ class _TableDeriver:
         own_index, own_match = self._finder.find(call)
         for rival, gateway in self._rivals[entrance]:
             index, match = self._rival_finders[id(rival)].find(replace(call, gateway=gateway))
+            if rival is self._table and index == own_index:
+                continue
             if call.gateway == MESH:
                 if not precedence.owns_mesh_host(self._table, rival, call):
                     return match or Match(rival.at)
