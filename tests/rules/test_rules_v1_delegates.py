@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from meshproof import rules
+from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
 from meshproof.oracle.conditions import list_conditions
 from meshproof.rules.model import Match, Route
@@ -229,3 +230,24 @@ def test_headers_without_a_change_keep_those_of_the_root_away() -> None:
     assert route.headers.request.names == ()
     (route,) = routes(f"{ROOT}{TO}{head}{PART}  -{ROUTE[3:]}")
     assert route.headers.request.names == ("x-root",)
+
+
+@pytest.mark.parametrize(
+    ("export", "message"),
+    [
+        ("'*'", ""),
+        ("default", ""),
+        ("., default", ""),
+        (".", "is not exported to namespace default, where a rule delegates to it"),
+        ("bank", "is not exported to namespace default, where a rule delegates to it"),
+        ("'~'", "exports the rule to no namespace"),
+    ],
+)
+def test_a_delegate_is_exported_to_the_namespace_of_its_root(export: str, message: str) -> None:
+    part = PART.replace("spec:\n", f"spec:\n  exportTo: [{export}]\n")
+    text = f"{ROOT}{TO}{part}  -{ROUTE[3:]}"
+    if not message:
+        assert len(routes(text)) == 1
+        return
+    with pytest.raises(BadRules, match=rf"^r.yaml:13:\d+: spec.exportTo.*{message}"):
+        rules.read_rules(manifest.parse(text, "r.yaml"))

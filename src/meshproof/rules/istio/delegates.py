@@ -18,6 +18,7 @@ from meshproof.documents.problems import CheckedDocument
 from meshproof.rules import judge_options
 from meshproof.rules.actions import UNCHANGED
 from meshproof.rules.istio import actions
+from meshproof.rules.istio.policies import read_export
 from meshproof.rules.model import Match, Mirror, Route, StringMatch
 
 #: Field that a delegate's route inherits from the root's route -> its value when it is not set.
@@ -101,6 +102,7 @@ class Delegates:
             )
         checked = self.delegates[key]
         document = checked.document
+        _check_export(checked, namespace)
         gateways = document.spec.get("gateways")
         if gateways is not None:
             raise gateways.at.error(
@@ -115,6 +117,18 @@ class Delegates:
                     f"{nested.path}: {name} is delegated to itself, and Istio delegates once"
                 )
             yield _merge_routes(root, value, delegate_route, route)
+
+
+def _check_export(checked: CheckedDocument, namespace: str) -> None:
+    """Raise BadRules for a delegate that is not exported to the namespace of its root."""
+    document = checked.document
+    export_to = read_export(document.spec, document.namespace)
+    if export_to and namespace not in export_to:
+        value = document.spec.need("exportTo")
+        raise value.at.error(
+            f"{value.path}: {document.namespace}/{document.name} is not exported to namespace "
+            f"{namespace}, where a rule delegates to it: Istio leaves such a route out"
+        )
 
 
 def _read_delegate_name(delegate: Value, namespace: str) -> tuple[str, str]:
