@@ -25,7 +25,7 @@ def test_what_is_left_out_is_said_on_standard_error(
     assert cli.main(["lint", str(tmp_path), "-o", output]) == 0
     printed = capfd.readouterr()
     assert printed.err == "left out: 1 kustomization (kustomization.yaml), 1 other file (.md)\n"
-    assert "left out" not in printed.out
+    assert "left out:" not in printed.out
 
 
 def test_nothing_is_said_where_nothing_is_left_out(

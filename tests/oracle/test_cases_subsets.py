@@ -89,7 +89,7 @@ def test_a_subset_that_no_caller_sees_is_asked_and_named(read: Read) -> None:
 
 
 #: The namespaces of DestinationRules -> the version that callers of default, shop, bank get.
-MEANT = {
+MEANT: dict[tuple[str, ...], str] = {
     (define("shop"), define("bank", version="v2")): "v1 v1 v2",
     (define("bank", version="v2"), define("shop")): "v1 v1 v2",
     (define("shop"), define("bank", version="v2", export="bank")): "v1 v1 v2",

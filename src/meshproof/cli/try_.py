@@ -61,15 +61,18 @@ def run(options: argparse.Namespace) -> int:
         print_line(f"{asking.describe_answer(explanation)} is what the rules say")
         print_line(f"{answer.text} is what a real Envoy answered to")
         print_line(f"  {answer.curl}")
-        print_message("meshproof: the mesh of these rules is up; Ctrl-C ends it")
         _wait(mesh, options.seconds)
     return errors.EXIT_FAILED if answer.differs else errors.EXIT_PASSED
 
 
 def _wait(mesh: CaseMesh, seconds: float | None) -> None:
-    """Wait until Ctrl-C or for some seconds; raise an error if a process of the mesh ends."""
+    """Say so and wait until Ctrl-C or for some seconds.
+
+    Raises an error if a process of the mesh ends.
+    """
     end = time.monotonic() + seconds if seconds is not None else None
     with contextlib.suppress(KeyboardInterrupt):
+        print_message("meshproof: the mesh of these rules is up; Ctrl-C ends it")
         while end is None or time.monotonic() < end:
             mesh.require_processes()
             threading.Event().wait(_PAUSE)

@@ -203,7 +203,7 @@ class RunOptions:
         None,
         PathText("PATH"),
         "the Envoy to run",
-        (*_LOCAL, "explain", "intent", "compare"),
+        (*_LOCAL, "explain", "compare", "try"),
         default_text="the wheel's",
     )
     istiod: str | None = _option(

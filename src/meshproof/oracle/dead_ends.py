@@ -143,7 +143,7 @@ def _iter_targets(
     route = subsets.resolve_route(
         rules,
         plan.coverage[case.table_index].table.routes[case.route_index],
-        subsets.find_caller_namespace(rules, case.call),
+        subsets.find_caller_namespace(case.call),
     )
     total = sum(target.weight for target in route.split)
     forwarded_share = sum(share for _, share in case.shares)

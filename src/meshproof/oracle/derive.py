@@ -267,7 +267,7 @@ class _TableDeriver:
 
     def _find_route(self, index: int, call: Call) -> Route:
         """Return a route as the caller of a call has it: with the labels of its own subsets."""
-        key = index, subsets.find_caller_namespace(self._rules, call)
+        key = index, subsets.find_caller_namespace(call)
         if key not in self._own_routes:
             route = subsets.resolve_route(self._rules, self._table.routes[index], key[1])
             self._own_routes[key] = route
@@ -277,7 +277,7 @@ class _TableDeriver:
         """Return the different shares that the routes, or no route, can give to a caller."""
         if not self._table.routes:
             return ()
-        caller = subsets.find_caller_namespace(self._rules, call)
+        caller = subsets.find_caller_namespace(call)
         if caller not in self._outcome_shares:
             self._outcome_shares[caller] = self._compute_outcome_shares(call)
         return self._outcome_shares[caller]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType, ModuleType
 
 from meshproof.base.errors import BadRules, suggest_nearest
-from meshproof.base.names import INGRESS_CLASS, Labels
+from meshproof.base.names import INGRESS_CLASS, MESH, Labels
 from meshproof.documents.manifest import Document
 from meshproof.documents.problems import CheckedDocument, check
 from meshproof.inventory.namespaces import NamespaceLabels
@@ -158,7 +158,7 @@ def _find_rules_of_ingress_targets(rules: RuleSet) -> Iterator[BadRules]:
     targets = {
         target.host: target
         for table in rules.tables
-        if table.gateways
+        if table.gateways and MESH not in table.gateways
         for route in table.routes
         for target in route.targets
     }
