@@ -43,7 +43,12 @@ def change_weights(folder: str, **weights: int) -> Callable[[RuleSet], RuleSet]:
         if Path(route.at.file).parent.name != folder:
             return route
         targets = (
-            replace(route.split[0], labels=sort_labels({"version": version}), weight=weight)
+            replace(
+                route.split[0],
+                labels=sort_labels({"version": version}),
+                subset_name="",
+                weight=weight,
+            )
             for version, weight in weights.items()
         )
         return replace(route, split=tuple(targets))

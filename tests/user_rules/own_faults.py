@@ -141,7 +141,9 @@ def default_to_v3(route: Route) -> Route:
     if route.matches:
         return route
     version = sort_labels({"version": "v3"})
-    return replace(route, split=tuple(replace(one, labels=version) for one in route.split))
+    return replace(
+        route, split=tuple(replace(one, labels=version, subset_name="") for one in route.split)
+    )
 
 
 def by_name(doctors: dict[str, Callable[[Route], Route]]) -> Callable[[Route], Route]:
@@ -204,7 +206,7 @@ def without_own_headers(route: Route) -> Route:
 
 def mirror_to_v1(route: Route) -> Route:
     (mirror,) = route.mirrors
-    target = replace(mirror.target, labels=sort_labels({"version": "v1"}))
+    target = replace(mirror.target, labels=sort_labels({"version": "v1"}), subset_name="")
     return replace(route, mirrors=(replace(mirror, target=target),))
 
 

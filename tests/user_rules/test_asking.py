@@ -89,6 +89,8 @@ def test_try_keeps_the_mesh_up_until_ctrl_c(rules: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's `&` has it ignored, and what was ignored from the start stays so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr is not None
         line = process.stderr.readline()  # it comes when the mesh answers, or when it ends

@@ -58,6 +58,10 @@ def test_a_subset_that_the_caller_does_not_see_is_red(
     assert ended.list_failed() == [
         "cart: path /two -> v2",
         "cart: path /twox (and more) -> v2",
+        # Callers of `other` have its rule alone, and that one has no v1.
+        "cart: any other request from namespace other -> v1",
+        "cart: host cart.shop from namespace other -> v1",
+        "cart: host cart.shop:80 from namespace other -> v1",
     ]
     assert "default see no DestinationRule with the subset of cart" in " ".join(
         ended.output.split()
