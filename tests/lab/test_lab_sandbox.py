@@ -88,8 +88,8 @@ def test_what_rules_say_is_proven_by_the_cluster(live_shop: str, tmp_path: Path)
         (
             # Its callers would have to be in a namespace of the user's.
             "pay: from namespace sandbox-shop -> any version",
-            "pay: host pay.sandbox-shop -> any version",
-            "pay: host pay.sandbox-shop:80 -> any version",
+            "pay: host pay -> any version",
+            "pay: host pay:80 -> any version",
             # Others may have rules for these hosts at the same gateway.
             "shop.example.com: host meshproof-other.example.com (no rule names it) -> 404",
             "shop.example.com: host meshproof-other.shop.example.com (no rule names it) -> 404",

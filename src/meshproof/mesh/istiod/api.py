@@ -12,7 +12,7 @@ import ssl
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +41,8 @@ class ApiClient:
     port: int
     ca: Path
     token: str
+    #: Is called where the server does not answer, and may raise what is known of it.
+    explain_silence: Callable[[], None] = lambda: None
     _idle: deque[tuple[float, http.client.HTTPSConnection]] = field(
         default_factory=deque, repr=False, compare=False
     )
@@ -99,6 +101,8 @@ class ApiClient:
             answer = _read_object(response.read())
         except (OSError, http.client.HTTPException) as error:
             connection.close()
+            if not isinstance(error, ConnectionRefusedError):  # it may not have begun to listen
+                self.explain_silence()
             raise NotReady(f"the run's API server does not answer: {error}") from None
         self._idle.append((time.monotonic(), connection))
         return response.status, answer

@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import secrets
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,8 @@ from meshproof.mesh.istiod.definitions import KINDS, make_definitions
 from meshproof.mesh.process.ports import HOST, find_free_ports
 from meshproof.mesh.process.processes import Process, Workspace, write_atomically
 
+#: How often to look whether a program has ended whose connection did.
+_LOOKS = 20
 _CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _WEBHOOKS_PATH = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 _NAMESPACES_PATH = "/api/v1/namespaces"
@@ -61,7 +64,9 @@ class ControlPlane:
         ports = find_free_ports(8)
         self._etcd_port, self._etcd_peer_port, self._api_port, self.xds_port = ports[:4]
         self._debug_port, self._webhook_port, self._secure_port, self._monitoring_port = ports[4:]
-        self.api = ApiClient(self._api_port, self._identity.ca, secrets.token_hex(16))
+        self.api = ApiClient(
+            self._api_port, self._identity.ca, secrets.token_hex(16), self._require_alive_soon
+        )
         self.version = ""
 
     def start(self, mesh_config: Object) -> None:
@@ -113,6 +118,12 @@ class ControlPlane:
         """Raise ProcessEnded with the end of its log if one of the programs has ended."""
         for process in self._processes:
             process.require_alive()
+
+    def _require_alive_soon(self) -> None:
+        """Do the same a few times: connections end a moment before their process has ended."""
+        for _ in range(_LOOKS):
+            self.require_alive()
+            threading.Event().wait(timeouts.POLL_SLOW / 4)
 
     @property
     def _istiod(self) -> Process:

@@ -51,12 +51,10 @@ def find_attachments(route: Document, listeners: Sequence[Listener]) -> Iterator
                 f"{parent.path}: a {kind} of {group_name} as parent is not supported yet{hint}"
             )
         has_gateway = True
-        attached = _find_listeners(route, parent, listeners)
-        for listener in attached:
-            rivals = listeners if listener.is_tls else attached
+        for listener in _find_listeners(route, parent, listeners):
             for host in hosts:
                 shared_host = intersect_hosts(host, listener.host)
-                if shared_host and not _is_hidden(shared_host, listener, rivals):
+                if shared_host and not _is_hidden(shared_host, listener, listeners):
                     served_hosts.add(host)
                     yield Attachment(listener.full_name, shared_host)
     for host, at in hosts.items() if has_gateway else ():
@@ -122,12 +120,11 @@ def _find_listeners(
     return allowed
 
 
-def _is_hidden(host: str, listener: Listener, rivals: Sequence[Listener]) -> bool:
-    """Say whether a narrower listener takes the requests for a host from this one.
+def _is_hidden(host: str, listener: Listener, listeners: Sequence[Listener]) -> bool:
+    """Say whether a narrower listener takes a host from the routes at this one.
 
-    Where TLS ends any listener does so. Of plain HTTP, one of those that the same route is at:
-    istiod keeps the hosts of a port together, whichever of its listeners has them.
+    It does so whether or not it has a route for it. Source: istiod, hostnameAllowedByIsolation.
     """
     return any(
-        rival.narrows(listener) and intersect_hosts(host, rival.host) == host for rival in rivals
+        rival.narrows(listener) and intersect_hosts(host, rival.host) == host for rival in listeners
     )
