@@ -12,7 +12,6 @@ from meshproof.base.output import print_json, write
 from meshproof.options import command_line, sources
 
 if TYPE_CHECKING:
-    from meshproof.documents.manifest import At
     from meshproof.mesh.http import HttpRequest
     from meshproof.oracle.explanation import AskedRoute, Attempt, Explanation
     from meshproof.user_rules.asking import SentAnswer
@@ -93,7 +92,7 @@ def _render(explanation: Explanation, answer: SentAnswer | None) -> Iterator[str
     call = explanation.call
     if explanation.entrance is not None:
         gateway = explanation.entrance
-        yield f"gateway {gateway.name} port {call.port} ({_place(gateway.at)})"
+        yield f"gateway {gateway.name} port {call.port} ({gateway.at})"
     else:
         labels = ",".join(f"{key}={value}" for key, value in call.source)
         caller = f"a workload with {labels}" if labels else "a workload"
@@ -106,7 +105,7 @@ def _render(explanation: Explanation, answer: SentAnswer | None) -> Iterator[str
             yield from list_columns(rows) if rows else ()
             rows = []
             table = asked.table
-            yield f"-> rule {table.namespace}/{table.name} ({_place(table.at)})"
+            yield f"-> rule {table.namespace}/{table.name} ({table.at})"
             previous = asked.table
         rows += _render_route(asked, explanation)
     yield from list_columns(rows) if rows else ()
@@ -117,15 +116,15 @@ def _render_route(asked: AskedRoute, explanation: Explanation) -> Iterator[tuple
     """Yield a row for each match of a route, one alone where it is not asked or takes it."""
     name = f"  route {asked.index + 1} {asked.route.name}".rstrip()
     if not asked.is_asked:
-        yield name, "not asked", "", _place(asked.route.at)
+        yield name, "not asked", "", str(asked.route.at)
         return
     for attempt in asked.attempts:
         if attempt.is_taken:
             place = attempt.match.at if attempt.match else asked.route.at
-            yield name, "TAKES", _describe_taken(attempt, explanation), _place(place)
+            yield name, "TAKES", _describe_taken(attempt, explanation), str(place)
             return
         if attempt.missed is not None:
-            yield name, "no", _describe_missed(attempt, explanation), _place(attempt.missed.at)
+            yield name, "no", _describe_missed(attempt, explanation), str(attempt.missed.at)
         name = ""
 
 
@@ -165,11 +164,6 @@ def _render_ending(explanation: Explanation, answer: SentAnswer | None) -> Itera
         yield f"  a real Envoy answered {verdict}: {answer.text}"
 
 
-def _place(at: At) -> str:
-    """Return file and line."""
-    return f"{at.file}:{at.line}"
-
-
 def _to_json(
     explanation: Explanation,
     user_rules: UserRules,
@@ -192,7 +186,7 @@ def _to_json(
             "source": dict(call.source),
         },
         "routes": [_route_to_json(asked, explanation) for asked in explanation.routes],
-        "taken": f"{_place(taken.route.at)}" if taken else None,
+        "taken": str(taken.route.at) if taken else None,
         "answer": asking.describe_answer(explanation),
         "changes": list(asking.list_changes(explanation)),
         "notes": list(explanation.notes),
@@ -210,11 +204,11 @@ def _route_to_json(asked: AskedRoute, explanation: Explanation) -> dict[str, Any
         "rule": f"{asked.table.namespace}/{asked.table.name}",
         "route": asked.index + 1,
         "name": asked.route.name,
-        "place": _place(asked.route.at),
+        "place": str(asked.route.at),
         "asked": asked.is_asked,
         "takes": asked.taken is not None,
         "misses": [
-            {"because": _describe_missed(attempt, explanation), "place": _place(attempt.missed.at)}
+            {"because": _describe_missed(attempt, explanation), "place": str(attempt.missed.at)}
             for attempt in asked.attempts
             if attempt.is_asked and attempt.missed is not None
         ],

@@ -359,4 +359,4 @@ def _expect(
 
 def _name(table: RouteTable) -> str:
     """Return the name of a rule with its place."""
-    return f"{table.namespace}/{table.name} ({table.at.file}:{table.at.line})"
+    return f"{table.namespace}/{table.name} ({table.at})"

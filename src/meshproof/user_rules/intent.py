@@ -348,7 +348,7 @@ def _describe_coverage(user_rules: UserRules, cases: Iterable[Case]) -> Iterator
 def _name_case(case: Case, user_rules: UserRules) -> str:
     """Return a name for the expectation of a case."""
     route = user_rules.name_route(case) or f"no route of {case.id.partition(':')[0]}"
-    return f"{route} ({case.at.file}:{case.at.line})"
+    return f"{route} ({case.at})"
 
 
 def _write_case(case: Case) -> dict[str, Any]:
