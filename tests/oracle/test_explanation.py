@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshproof.base.errors import UsageError
-from meshproof.oracle.explanation import Explanation, explain
+from meshproof.oracle.explanation import Explanation
 from meshproof.user_rules import loading
 from meshproof.user_rules.asking import describe_answer, explain_url
 from meshproof.user_rules.called_url import CalledUrl
@@ -101,7 +101,7 @@ def test_the_explained_route_is_that_of_every_case(path: Path) -> None:
     user_rules = loading.load([str(path)])
     differences = []
     for case in user_rules.plan.cases:
-        explanation = explain(case.call, user_rules.rules, user_rules.known_hosts)
+        explanation = user_rules.explainer.explain(case.call)
         taken = explanation.taken if explanation else None
         expected = None
         if case.route_index is not None:

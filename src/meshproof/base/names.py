@@ -39,6 +39,11 @@ def sort_labels(mapping: dict[str, str]) -> Labels:
     return tuple(sorted(mapping.items()))
 
 
+def format_labels(labels: Labels) -> str:
+    """Return labels as a selector has them: `app=web,version=v1`."""
+    return ",".join(f"{key}={value}" for key, value in labels)
+
+
 def qualify_gateway(name: str, namespace: str) -> str:
     """Return namespace/name of a gateway, written as name, ns/name, ./name or name.ns.svc.*."""
     if name == MESH:

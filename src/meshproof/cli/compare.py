@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,9 @@ from meshproof.base.errors import UsageError, pluralize
 from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, write
 from meshproof.options import command_line, sources
+from meshproof.options.table import RunOptions
 
 if TYPE_CHECKING:
-    from meshproof.mesh.echo.case_mesh import CaseMesh
-    from meshproof.oracle.case import Case
     from meshproof.user_rules.changes import Change, ComparedRequest
     from meshproof.user_rules.sides import Side
 
@@ -71,18 +69,18 @@ def run(options: argparse.Namespace) -> int:
             for text in (options.before, options.after)
         )
         requests = changes.compare_requests(before, after)
-        found = changes.group_changes(requests)
-        wrong = []
+        differences = changes.group_changes(requests)
+        mesh_errors = []
         if not options.no_send:
-            wrong = [*_ask(before, requests, options), *_ask(after, requests, options)]
-        unexpected, unchanged = changes.split_expected(found, expected)
+            mesh_errors = [*_ask(before, requests, options), *_ask(after, requests, options)]
+        unexpected, unchanged = changes.split_expected(differences, expected)
         lost = list(changes.list_lost_routes(before, after))
         if options.output == "json":
-            print_json(_to_json(requests, found, lost, wrong, unchanged))
+            print_json(_to_json(requests, differences, lost, mesh_errors, unchanged))
         else:
-            lines = _render(before, after, requests, found, lost, wrong, unchanged)
+            lines = _render(before, after, requests, differences, lost, mesh_errors, unchanged)
             write("".join(f"{escape_line(line)}\n" for line in lines))
-    return errors.EXIT_FAILED if unexpected or unchanged or wrong else errors.EXIT_PASSED
+    return errors.EXIT_FAILED if unexpected or unchanged or mesh_errors else errors.EXIT_PASSED
 
 
 def _read_expected(path: str | None) -> list[str]:
@@ -101,8 +99,9 @@ def _ask(
     side: Side, requests: Sequence[ComparedRequest], options: argparse.Namespace
 ) -> Iterator[str]:
     """Yield in words each request that the real mesh of a side answers otherwise than its rules."""
+    from meshproof.mesh.protocol import Options, open_rule_mesh
     from meshproof.user_rules.asking import ask_mesh, judge_mesh
-    from meshproof.verdict import PROFILES, share_alpha
+    from meshproof.verdict import PROFILES
 
     is_before = side.name.text == options.before
     answers = [(request, request.before if is_before else request.after) for request in requests]
@@ -110,10 +109,12 @@ def _ask(
     if not cases:
         return
     splits = sum(case.needs_judge for case in cases)
-    alpha, independence = share_alpha(PROFILES["gate"].alpha, max(1, splits))
-    settings = replace(PROFILES["gate"], alpha=alpha, alpha_independence=independence)
+    # Each side has one half of what may go wrong in a run.
+    settings = PROFILES["gate"].with_run_alpha(RunOptions.alpha / 2, max(1, splits))
     judged: set[tuple[str, str]] = set()
-    with _opened_mesh(side, cases, options) as mesh:
+    mesh_options = Options(envoy=options.envoy, istiod=side.name.binary or None)
+    rules, known_hosts = side.user_rules.rules, side.user_rules.known_hosts
+    with open_rule_mesh(side.name.mesh, mesh_options, rules, cases, known_hosts) as mesh:
         for request, answer in answers:
             if answer.case is None or answer.case.dead_ends:
                 continue
@@ -130,38 +131,20 @@ def _ask(
                 )
 
 
-@contextlib.contextmanager
-def _opened_mesh(
-    side: Side, cases: Sequence[Case], options: argparse.Namespace
-) -> Iterator[CaseMesh]:
-    """Serve the rules of a side by its mesh to the callers of the cases."""
-    from meshproof.mesh.echo.mesh import EchoMesh
-    from meshproof.mesh.istiod.rule_mesh import IstiodRuleMesh
-    from meshproof.mesh.protocol import Options
-
-    user_rules = side.user_rules
-    mesh_class: type[EchoMesh | IstiodRuleMesh] = (
-        IstiodRuleMesh if side.name.mesh == "istiod" else EchoMesh
-    )
-    mesh_options = Options(envoy=options.envoy, istiod=side.name.binary or None)
-    with mesh_class.opened(mesh_options, user_rules.rules, cases, user_rules.known_hosts) as mesh:
-        yield mesh
-
-
 def _render(
     before: Side,
     after: Side,
     requests: Sequence[ComparedRequest],
-    found: Sequence[Change],
+    differences: Sequence[Change],
     lost: Sequence[str],
-    wrong: Sequence[str],
+    mesh_errors: Sequence[str],
     unchanged: Sequence[str],
 ) -> Iterator[str]:
     """Yield the lines of the report."""
     for side in (before, after):
         notes = (*side.user_rules.world_notes, *map(str, side.user_rules.excluded))
         yield from (side.name_places(f"{side.name.text}: {note}") for note in notes)
-    for change in found:
+    for change in differences:
         request = change.smallest
         yield f"~ {request.text}"
         yield f"    {request.before.text}  ({request.before.place or 'no route'})"
@@ -169,7 +152,7 @@ def _render(
         if len(change.requests) > 1:
             yield f"    {pluralize(len(change.requests) - 1, 'more request')} in the same way"
     yield from (f"- {line}" for line in lost)
-    yield from (f"! {line}" for line in wrong)
+    yield from (f"! {line}" for line in mesh_errors)
     yield from (f"! expected to change, but does not: {text}" for text in unchanged)
     changed = sum(request.is_changed for request in requests)
     yield (
@@ -180,9 +163,9 @@ def _render(
 
 def _to_json(
     requests: Sequence[ComparedRequest],
-    found: Sequence[Change],
+    differences: Sequence[Change],
     lost: Sequence[str],
-    wrong: Sequence[str],
+    mesh_errors: Sequence[str],
     unchanged: Sequence[str],
 ) -> dict[str, Any]:
     """Return the report as a JSON value."""
@@ -201,9 +184,9 @@ def _to_json(
                 },
                 "requests": [request.text for request in change.requests],
             }
-            for change in found
+            for change in differences
         ],
         "no_longer_reached": list(lost),
-        "meshes_that_differ": list(wrong),
+        "meshes_that_differ": list(mesh_errors),
         "expected_but_unchanged": list(unchanged),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshproof.base import errors
 from meshproof.base.escaping import escape_line
+from meshproof.base.names import format_labels
 from meshproof.base.output import print_json, write
 from meshproof.options import command_line, sources
 
@@ -94,7 +95,7 @@ def _render(explanation: Explanation, answer: SentAnswer | None) -> Iterator[str
         gateway = explanation.entrance
         yield f"gateway {gateway.name} port {call.port} ({gateway.at})"
     else:
-        labels = ",".join(f"{key}={value}" for key, value in call.source)
+        labels = format_labels(call.source)
         caller = f"a workload with {labels}" if labels else "a workload"
         yield f"sidecar of {caller} in namespace {call.namespace}, for {call.host}:{call.port}"
     yield from (f"  note: {note}" for note in explanation.notes)

@@ -25,7 +25,6 @@ from meshproof.verdict import (
     limits,
     plan,
     replay,
-    share_alpha,
 )
 
 if TYPE_CHECKING:
@@ -110,11 +109,8 @@ def _require_name(name: str, text: str) -> str:
 
 def _build_settings(options: argparse.Namespace) -> Settings:
     """Return the judge's settings: the profile, changed by the options."""
-    alpha, independence = share_alpha(options.alpha, 1)
     settings = replace(
-        PROFILES[options.profile],
-        alpha=alpha,
-        alpha_independence=independence,
+        PROFILES[options.profile].with_run_alpha(options.alpha, 1),
         independence=not options.no_independence,
     )
     for name in ("tolerance", "leak", "beta", "look_every", "budget"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshproof.base import errors
@@ -13,6 +13,7 @@ from meshproof.base.errors import UsageError, pluralize
 from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, print_message, write
 from meshproof.options import command_line, sources
+from meshproof.options.table import RunOptions
 from meshproof.user_rules.causes import explain_dead_end
 from meshproof.user_rules.not_proven import (
     list_unchecked_orders,
@@ -39,8 +40,6 @@ EPILOG = (
     "than --fail-under says, and with 3 where no request reaches some route, or an object is not "
     "supported that --allow-unsupported does not name."
 )
-#: The chance of a false alarm in a run, as `meshproof test` has it.
-_ALPHA = 1e-4
 
 
 @dataclass(frozen=True)
@@ -143,11 +142,10 @@ def _summarize_excluded(user_rules: UserRules) -> str:
 def _estimate_costs(user_rules: UserRules, profile: str) -> dict[str, Cost]:
     """Return the cost of each case by its id; a split costs what the judge needs."""
     from meshproof.plugin.settings import apply_rule_options
-    from meshproof.verdict import PROFILES, share_alpha
+    from meshproof.verdict import PROFILES
 
     splits = sum(case.needs_judge for case in user_rules.plan.cases)
-    alpha, independence = share_alpha(_ALPHA, max(1, splits))
-    settings = replace(PROFILES[profile], alpha=alpha, alpha_independence=independence)
+    settings = PROFILES[profile].with_run_alpha(RunOptions.alpha, max(1, splits))
     judged_costs: dict[tuple[tuple[float, ...], Options], Cost] = {}
     costs: dict[str, Cost] = {}
     for case in user_rules.plan.cases:

@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from meshproof.base.names import Labels, sort_labels
+from meshproof.base.names import Labels, format_labels, sort_labels
 from meshproof.convert.nodes import Node, copy_value, make_list, make_mapping, make_scalar
 from meshproof.convert.objects import (
     build_metadata,
@@ -32,7 +32,7 @@ def build_subset_name(labels: Labels) -> str:
     """
     if len(labels) == 1 and labels[0][0] == "version" and _LABEL_PATTERN.fullmatch(labels[0][1]):
         return labels[0][1]
-    text = ",".join(f"{key}={value}" for key, value in labels)
+    text = format_labels(labels)
     values = "-".join(value for _, value in labels).lower()
     slug = re.sub(r"[^a-z0-9]+", "-", values)[:40].strip("-")
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -31,6 +31,11 @@ MESHES = {
     "istiod": "meshproof.mesh.istiod.mesh:IstiodMesh",
     "local": "meshproof.mesh.local.mesh:LocalMesh",
 }
+#: The same of meshes on this machine that serve a user's rules, without apps.
+RULE_MESHES = {
+    "istiod": "meshproof.mesh.istiod.rule_mesh:IstiodRuleMesh",
+    "local": "meshproof.mesh.echo.mesh:EchoMesh",
+}
 
 
 class Feature(StrEnum):
@@ -365,8 +370,29 @@ def open_mesh(name: str, options: Options) -> Iterator[Mesh]:
 def load_mesh_class(name: str) -> Any:
     """Return the class of the mesh called `name`. Raises UsageError with the nearest name."""
     check_name(name)
-    module, _, cls = MESHES[name].partition(":")
+    return _load_class(MESHES[name])
+
+
+def _load_class(path: str) -> Any:
+    """Return the class at `module:class`."""
+    module, _, cls = path.partition(":")
     return getattr(importlib.import_module(module), cls)
+
+
+@contextmanager
+def open_rule_mesh(
+    name: str,
+    options: Options,
+    rules: RuleSet,
+    cases: Iterable[Case],
+    known_hosts: KnownHosts,
+) -> Iterator[CaseMesh]:
+    """Serve rules to the callers of cases, by the mesh of RULE_MESHES called `name`.
+
+    Raises BadRules if the control plane refuses the rules or an Envoy rejects them.
+    """
+    with _load_class(RULE_MESHES[name]).opened(options, rules, cases, known_hosts) as mesh:
+        yield mesh
 
 
 def check_name(name: str) -> None:

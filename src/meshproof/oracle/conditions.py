@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels, is_service
+from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels, format_labels, is_service
 from meshproof.documents.manifest import At
 from meshproof.oracle import hosts, strings
 from meshproof.rules.model import INGRESS, Match, Proxy, StringMatch, TlsMode
@@ -419,7 +419,7 @@ def _make_query_condition(name: str, string_match: StringMatch) -> Condition:
 
 def _make_source_condition(labels: Labels, at: At) -> Condition:
     """Return the condition on the caller's labels, with calls that meet it and that just miss."""
-    text = ",".join(f"{key}={value}" for key, value in labels)
+    text = format_labels(labels)
 
     def satisfy(call: Call) -> Iterator[Call]:
         if call.gateway == MESH:  # a client outside the mesh has no labels

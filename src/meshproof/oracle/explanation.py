@@ -6,9 +6,9 @@ hosts of a gateway are asked is Envoy's (virtual host: the exact name, then the 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, cmp_to_key
 from typing import TypeVar
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, is_service
@@ -98,27 +98,139 @@ class _Entry:
     match: Match | None
 
 
-def explain(call: Call, rules: RuleSet, known_hosts: KnownHosts) -> Explanation | None:
-    """Return what becomes of a call, whose `gateway` is the name of a Gateway or MESH.
+class Explainer:
+    """Explains requests to one set of rules."""
 
-    The name that is called is its Host header. Returns None where the call comes in nowhere: the
-    gateway serves neither that port nor that host, or in the mesh no rule and no Service has it.
-    """
-    if call.gateway == MESH:
-        return _explain_in_mesh(call, rules, known_hosts)
-    return _explain_at_gateway(call, rules, known_hosts)
+    def __init__(self, rules: RuleSet, known_hosts: KnownHosts) -> None:
+        self._rules = rules
+        self._known_hosts = known_hosts
+        self._gateways = {gateway.name: gateway for gateway in rules.gateways}
+        self._entrances = Entrances(rules, {})
 
+    def explain(self, call: Call) -> Explanation | None:
+        """Return what becomes of a call, whose `gateway` is the name of a Gateway or MESH.
 
-def list_gateways(rules: RuleSet, host: str, port: int) -> list[Gateway]:
-    """Return the Gateways that serve a host at a port, of each proxy the first."""
-    serving: dict[Proxy, Gateway] = {}
-    gateways = {gateway.name: gateway for gateway in rules.gateways}
-    ways_in = Entrances(rules, {})
-    for gateway in rules.gateways:
-        if _serves(gateway, host, port):
-            call = ways_in.enter(Call(host, authority=host, gateway=gateway.name, port=port))
-            serving.setdefault(call.proxy, gateways[call.gateway])
-    return list(serving.values())
+        The name that is called is its Host header. Returns None where the call comes in nowhere:
+        the gateway serves neither that port nor that host, or in the mesh no rule and no Service
+        has it.
+        """
+        name = call.host_header.partition(":")[0]
+        if call.gateway == MESH:
+            return self._explain_in_mesh(call, name)
+        return self._explain_at_gateway(call, name)
+
+    def list_gateways(self, host: str, port: int) -> list[Gateway]:
+        """Return the Gateways that serve a host at a port, of each proxy the first."""
+        serving: dict[Proxy, Gateway] = {}
+        for gateway in self._rules.gateways:
+            if _serves(gateway, host, port):
+                call = Call(host, authority=host, gateway=gateway.name, port=port)
+                entered = self._entrances.enter(call)
+                serving.setdefault(entered.proxy, self._gateways[entered.gateway])
+        return list(serving.values())
+
+    def find_mesh_host(self, name: str, namespace: str) -> str:
+        """Return the full host that a name means to a caller of a namespace, "" for none.
+
+        A name that a rule has as it is comes first, then the short names of services, last a
+        wildcard.
+        """
+        full = name if name.endswith(f".{CLUSTER_DOMAIN}") else ""
+        parts = name.removesuffix(".svc").split(".")
+        if not full and len(parts) <= 2:
+            full = f"{parts[0]}.{parts[1] if len(parts) == 2 else namespace}.{CLUSTER_DOMAIN}"
+        for candidate in (name, full):
+            if candidate and candidate in self._mesh_hosts:
+                return candidate
+        for candidate in filter(None, (full, name)):
+            if any(hosts.covers(wildcard, candidate) for wildcard in self._wildcards):
+                return candidate
+        return ""
+
+    @cached_property
+    def _rule_hosts(self) -> list[str]:
+        """The hosts of rules for sidecars."""
+        return [host for table in self._rules.tables if _is_in_mesh(table) for host in table.hosts]
+
+    @cached_property
+    def _mesh_hosts(self) -> set[str]:
+        """The hosts that a sidecar knows by name."""
+        known_hosts = self._known_hosts
+        return {*self._rule_hosts, *known_hosts.ports, *known_hosts.world.services}
+
+    @cached_property
+    def _wildcards(self) -> list[str]:
+        """The hosts of rules for sidecars that cover others."""
+        return [host for host in self._rule_hosts if "*" in host]
+
+    def _explain_in_mesh(self, call: Call, name: str) -> Explanation | None:
+        """Return what a sidecar does with a call."""
+        host = self.find_mesh_host(name, call.namespace)
+        if not host:
+            return None
+        call = replace(call, host=host)
+        tables = _pick_nearest(
+            (table, table_host)
+            for table in self._rules.tables
+            if _is_in_mesh(table) and table.applies_to_port(call.port)
+            for table_host in table.hosts
+            if hosts.covers(table_host, host)
+        )
+        notes = []
+        candidates = []
+        for table in tables:
+            if reason := _explain_no_part(table, call):
+                notes.append(f"{_name(table)} has no part in it: {reason}")
+            else:
+                candidates.append(table)
+        owner, order_note = _find_owner(candidates, call)
+        if owner is None:
+            return Explanation(call, None, (), tuple(notes), self._expect(call, None))
+        entries = _list_entries(owner, None)
+        routes = tuple(_hold_against(entries, call))
+        notes += [order_note] if order_note else []
+        case = self._expect(call, owner)
+        return Explanation(call, None, routes, tuple(notes), case)
+
+    def _explain_at_gateway(self, call: Call, name: str) -> Explanation | None:
+        """Return what the proxy of a Gateway does with a call."""
+        entrance = self._gateways.get(call.gateway)
+        if entrance is None or not _serves(entrance, name, call.port):
+            return None
+        call = self._entrances.enter(call)
+        entrance = self._gateways[call.gateway]
+        if refusal := self._entrances.explain_refusal(call):
+            case = derive.derive_refused_case(self._rules, _make_table(call, entrance), call)
+            return Explanation(call, entrance, (), (refusal,), case)
+        # Gateways of one proxy share its ports: the virtual hosts of all of them are there.
+        pairs = [
+            (table, gateway, virtual_host)
+            for gateway, server in self._entrances.list_servers(call)
+            for table in self._rules.tables
+            if gateway.name in (table.gateways or ())
+            and table.is_visible_from(call.proxy.namespace)
+            for virtual_host in _list_virtual_hosts(table, server)
+            if hosts.covers(virtual_host, name)
+        ]
+        if _is_redirected(self._entrances, call, name, [host for _, _, host in pairs]):
+            return _explain_redirect(call, entrance, self._rules)
+        nearest = _pick_nearest(((table, gateway), host) for table, gateway, host in pairs)
+        entries = [entry for table, gateway in nearest for entry in _list_entries(table, gateway)]
+        routes = tuple(_hold_against(sorted(entries, key=cmp_to_key(_compare)), call))
+        notes = tuple(dict.fromkeys(_list_unordered(entries, call)))
+        taken = next((asked for asked in routes if asked.taken), None)
+        owner = taken.table if taken else (nearest[0][0] if nearest else None)
+        return Explanation(call, entrance, routes, notes, self._expect(call, owner))
+
+    def _expect(self, call: Call, table: RouteTable | None) -> Case | None:
+        """Return the case of a call that a table decides; without one, of one to a known host."""
+        if table is None:
+            if call.gateway != MESH or not is_service(call.host):
+                return None
+            table = RouteTable((call.host,), (), None, At("", 1))
+        case = derive.derive_single_case(self._rules, table, call)
+        plan = Plan((case,), (Coverage(table, (), ()),))
+        return mark_dead_ends(plan, self._known_hosts, self._rules).cases[0]
 
 
 def _serves(gateway: Gateway, host: str, port: int) -> bool:
@@ -129,60 +241,8 @@ def _serves(gateway: Gateway, host: str, port: int) -> bool:
     )
 
 
-def find_mesh_host(rules: RuleSet, known_hosts: KnownHosts, name: str, namespace: str) -> str:
-    """Return the full host that a name means to a caller of a namespace, "" for none.
-
-    A name that a rule has as it is comes first, then the short names of services, last a wildcard.
-    """
-    rule_hosts = [host for table in rules.tables if _is_in_mesh(table) for host in table.hosts]
-    full = name if name.endswith(f".{CLUSTER_DOMAIN}") else ""
-    parts = name.removesuffix(".svc").split(".")
-    if not full and len(parts) <= 2:
-        full = f"{parts[0]}.{parts[1] if len(parts) == 2 else namespace}.{CLUSTER_DOMAIN}"
-    known = {*rule_hosts, *known_hosts.ports, *known_hosts.world.services}
-    for candidate in (name, full):
-        if candidate and candidate in known:
-            return candidate
-    wildcards = [host for host in rule_hosts if "*" in host]
-    for candidate in filter(None, (full, name)):
-        if any(hosts.covers(wildcard, candidate) for wildcard in wildcards):
-            return candidate
-    return ""
-
-
 def _is_in_mesh(table: RouteTable) -> bool:
     return table.gateways is None or MESH in table.gateways
-
-
-def _explain_in_mesh(call: Call, rules: RuleSet, known_hosts: KnownHosts) -> Explanation | None:
-    """Return what a sidecar does with a call."""
-    name = call.host_header.partition(":")[0]
-    host = find_mesh_host(rules, known_hosts, name, call.namespace)
-    if not host:
-        return None
-    call = replace(call, host=host)
-    tables = _pick_nearest(
-        (table, table_host)
-        for table in rules.tables
-        if _is_in_mesh(table) and table.applies_to_port(call.port)
-        for table_host in table.hosts
-        if hosts.covers(table_host, host)
-    )
-    notes = []
-    candidates = []
-    for table in tables:
-        if reason := _explain_no_part(table, call):
-            notes.append(f"{_name(table)} has no part in it: {reason}")
-        else:
-            candidates.append(table)
-    owner, order_note = _find_owner(candidates, call)
-    if owner is None:
-        return Explanation(call, None, (), tuple(notes), _expect(call, None, rules, known_hosts))
-    entries = _list_entries(owner, None)
-    routes = tuple(_hold_against(entries, call))
-    notes += [order_note] if order_note else []
-    case = _expect(call, owner, rules, known_hosts)
-    return Explanation(call, None, routes, tuple(notes), case)
 
 
 def _explain_no_part(table: RouteTable, call: Call) -> str:
@@ -211,41 +271,11 @@ def _find_owner(tables: Sequence[RouteTable], call: Call) -> tuple[RouteTable | 
     )
 
 
-def _explain_at_gateway(call: Call, rules: RuleSet, known_hosts: KnownHosts) -> Explanation | None:
-    """Return what the proxy of a Gateway does with a call."""
-    name = call.host_header.partition(":")[0]
-    entrance = next((gateway for gateway in rules.gateways if gateway.name == call.gateway), None)
-    if entrance is None or not _serves(entrance, name, call.port):
-        return None
-    ways_in = Entrances(rules, {})
-    call = ways_in.enter(call)
-    entrance = next(gateway for gateway in rules.gateways if gateway.name == call.gateway)
-    if refusal := ways_in.explain_refusal(call):
-        case = derive.derive_refused_case(rules, _make_table(call, entrance), call)
-        return Explanation(call, entrance, (), (refusal,), case)
-    # Gateways of one proxy share its ports: the virtual hosts of all of them are there.
-    pairs = [
-        (table, gateway, virtual_host)
-        for gateway, server in ways_in.list_servers(call)
-        for table in rules.tables
-        if gateway.name in (table.gateways or ()) and table.is_visible_from(call.proxy.namespace)
-        for virtual_host in _list_virtual_hosts(table, server)
-        if hosts.covers(virtual_host, name)
-    ]
-    if _is_redirected(ways_in, call, name, [host for _, _, host in pairs]):
-        return _explain_redirect(call, entrance, rules)
-    nearest = _pick_nearest(((table, gateway), host) for table, gateway, host in pairs)
-    entries = [entry for table, gateway in nearest for entry in _list_entries(table, gateway)]
-    routes = tuple(_hold_against(sorted(entries, key=functools.cmp_to_key(_compare)), call))
-    notes = tuple(dict.fromkeys(_list_unordered(entries, call)))
-    taken = next((asked for asked in routes if asked.taken), None)
-    owner = taken.table if taken else (nearest[0][0] if nearest else None)
-    return Explanation(call, entrance, routes, notes, _expect(call, owner, rules, known_hosts))
-
-
-def _is_redirected(ways_in: Entrances, call: Call, name: str, virtual_hosts: Iterable[str]) -> bool:
+def _is_redirected(
+    entrances: Entrances, call: Call, name: str, virtual_hosts: Iterable[str]
+) -> bool:
     """Say whether the nearest host for a name at a listener is one that redirects to https."""
-    redirected = ways_in.redirected_hosts.get(find_listener(call), set())
+    redirected = entrances.redirected_hosts.get(find_listener(call), set())
     covering = [(host, host) for host in (*virtual_hosts, *redirected) if hosts.covers(host, name)]
     return bool(set(_pick_nearest(covering)) & redirected)
 
@@ -342,19 +372,6 @@ def _find_missed(match: Match | None, call: Call) -> Condition | None:
     """Return the first condition of a match that does not hold for a call."""
     conditions = list_conditions(match) if match is not None else []
     return next((condition for condition in conditions if not condition.holds(call)), None)
-
-
-def _expect(
-    call: Call, table: RouteTable | None, rules: RuleSet, known_hosts: KnownHosts
-) -> Case | None:
-    """Return the case of a call that a table decides; without one, of a call to a known host."""
-    if table is None:
-        if call.gateway != MESH or not is_service(call.host):
-            return None
-        table = RouteTable((call.host,), (), None, At("", 1))
-    case = derive.derive_single_case(rules, table, call)
-    plan = Plan((case,), (Coverage(table, (), ()),))
-    return mark_dead_ends(plan, known_hosts, rules).cases[0]
 
 
 def _name(table: RouteTable) -> str:

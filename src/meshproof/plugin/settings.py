@@ -95,15 +95,12 @@ def build_judge_settings(
     tests. All collected checks share the run's alpha, before the first request. Raises UsageError
     for a setting that no check has, ValueError for one that is out of its range.
     """
-    from dataclasses import replace
-
     from meshproof.rules.judge_options import check_range, list_option_names
-    from meshproof.verdict import PROFILES, share_alpha
+    from meshproof.verdict import PROFILES
 
     context = get_context(config)
     options = context.options
-    alpha, independence = share_alpha(options.alpha, context.check_count)
-    settings = replace(PROFILES[options.profile], alpha=alpha, alpha_independence=independence)
+    settings = PROFILES[options.profile].with_run_alpha(options.alpha, context.check_count)
     for name in ("tolerance", "leak", "beta", "budget"):
         value: float | None = getattr(options, name)
         if value is not None:

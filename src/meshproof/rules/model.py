@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from meshproof.base.errors import BadRules
-from meshproof.base.names import ROOT_NAMESPACE, Labels
+from meshproof.base.names import ROOT_NAMESPACE, Labels, format_labels
 from meshproof.documents.manifest import At, Document
 from meshproof.inventory.sidecars import Sidecar
 from meshproof.rules.actions import (
@@ -95,7 +95,7 @@ class Target:
         """The name of the subset: the version if that is the only label, else all labels."""
         if len(self.labels) == 1 and self.labels[0][0] == "version":
             return self.labels[0][1]
-        return ",".join(f"{key}={value}" for key, value in self.labels)
+        return format_labels(self.labels)
 
 
 @dataclass(frozen=True)

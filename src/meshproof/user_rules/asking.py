@@ -14,14 +14,13 @@ from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.oracle.case import Case, describe_header_changes
 from meshproof.oracle.case import describe_answer as describe_case_answer
 from meshproof.oracle.conditions import list_conditions
-from meshproof.oracle.explanation import Explanation, explain
+from meshproof.oracle.explanation import Explanation
 from meshproof.rules.model import Match
 from meshproof.user_rules import loading
 from meshproof.user_rules.called_url import CalledUrl, build_call
 
 if TYPE_CHECKING:
     from meshproof.mesh.echo.case_mesh import CaseMesh
-    from meshproof.mesh.echo.mesh import EchoMesh
     from meshproof.user_rules.compare import CaseComparison
     from meshproof.user_rules.loading import UserRules
     from meshproof.verdict import Settings
@@ -53,7 +52,7 @@ def load_rules(options: argparse.Namespace) -> UserRules:
 def explain_url(called: CalledUrl, user_rules: UserRules) -> Explanation:
     """Return what becomes of a request. Raises UsageError as `build_call` does."""
     call = build_call(called, user_rules)
-    explanation = explain(call, user_rules.rules, user_rules.known_hosts)
+    explanation = user_rules.explainer.explain(call)
     if explanation is None:
         raise UsageError(f"{called.url}: nothing here serves {call.host_header}:{call.port}")
     return explanation
@@ -93,21 +92,20 @@ def build_request(explanation: Explanation, user_rules: UserRules) -> HttpReques
 @contextlib.contextmanager
 def opened_mesh(
     explanation: Explanation, user_rules: UserRules, envoy: str | None
-) -> Iterator[tuple[EchoMesh, Case]]:
+) -> Iterator[tuple[CaseMesh, Case]]:
     """Serve the rules to the caller of a request, by real Envoys, until the context ends.
 
     Raises UsageError for a request that leaves the mesh, BadRules if an Envoy rejects the rules.
     """
-    from meshproof.mesh.echo.mesh import EchoMesh
-    from meshproof.mesh.protocol import Options
+    from meshproof.mesh.protocol import Options, open_rule_mesh
 
     case = explanation.case
     if case is None:
         raise UsageError(f"{explanation.call.host} is outside the mesh: nothing here serves it")
     cases = [case, *user_rules.plan.cases]
-    with EchoMesh.opened(
-        Options(envoy=envoy), user_rules.rules, cases, user_rules.known_hosts
-    ) as mesh:
+    options = Options(envoy=envoy)
+    rules, known_hosts = user_rules.rules, user_rules.known_hosts
+    with open_rule_mesh("local", options, rules, cases, known_hosts) as mesh:
         yield mesh, case
 
 

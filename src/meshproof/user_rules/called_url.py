@@ -10,7 +10,6 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from meshproof.base.errors import UsageError, suggest_nearest
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels, sort_labels
 from meshproof.oracle.conditions import Call
-from meshproof.oracle.explanation import find_mesh_host, list_gateways
 
 if TYPE_CHECKING:
     from meshproof.user_rules.loading import UserRules
@@ -55,7 +54,7 @@ def build_call(called: CalledUrl, user_rules: UserRules) -> Call:
         namespace, labels = _find_caller(called.caller, user_rules)
         return _enter_mesh(replace(plain, source=labels, namespace=namespace), user_rules)
     name = authority.partition(":")[0].lower()
-    if gateways := list_gateways(user_rules.rules, name, plain.port):
+    if gateways := user_rules.explainer.list_gateways(name, plain.port):
         return replace(plain, gateway=gateways[0].name)
     return _enter_mesh(plain, user_rules)
 
@@ -92,10 +91,10 @@ def _read_query(query: str) -> Iterator[tuple[str, str]]:
 def _enter_mesh(call: Call, user_rules: UserRules) -> Call:
     """Return the call from a workload; without one, from the first namespace that has the host."""
     name = call.host_header.partition(":")[0].lower()
-    rules, known_hosts = user_rules.rules, user_rules.known_hosts
+    rules = user_rules.rules
     namespaces = [call.namespace] if call.source else _list_namespaces(user_rules)
     for namespace in namespaces:
-        if host := find_mesh_host(rules, known_hosts, name, namespace):
+        if host := user_rules.explainer.find_mesh_host(name, namespace):
             return replace(call, host=host, gateway=MESH, namespace=namespace)
     at_gateways = {
         f"{host}:{server.port}" if server.port != 80 else host

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from meshproof.base.errors import UsageError
-from meshproof.base.names import MESH
+from meshproof.base.names import MESH, format_labels
 from meshproof.oracle.case import Case
 from meshproof.oracle.conditions import Call
-from meshproof.oracle.explanation import Explanation, explain, list_gateways
+from meshproof.oracle.explanation import Explanation
 from meshproof.rules.model import INGRESS
 from meshproof.user_rules.asking import describe_answer, list_changes
 from meshproof.user_rules.not_proven import name_route
@@ -52,7 +52,7 @@ class ComparedRequest:
         port = f":{call.port}" if call.port != 80 and ":" not in call.host_header else ""
         caller = ""
         if call.gateway == MESH:
-            labels = ",".join(f"{key}={value}" for key, value in call.source)
+            labels = format_labels(call.source)
             caller = f" from {call.namespace}{f'/{labels}' if labels else ''}"
         return f"{call.method} {call.host_header}{port}{call.request_target}{headers}{caller}"
 
@@ -153,13 +153,13 @@ def _as_called(call: Call) -> Call:
 
 def _find_answer(side: Side, call: Call) -> Answer:
     """Return what a side does with a call."""
-    rules, known_hosts = side.user_rules.rules, side.user_rules.known_hosts
+    explainer = side.user_rules.explainer
     if not call.gateway:
-        gateways = list_gateways(rules, call.host, call.port)
+        gateways = explainer.list_gateways(call.host, call.port)
         if not gateways:
             return Answer(NOT_SERVED)
         call = replace(call, gateway=gateways[0].name)
-    explanation = explain(call, rules, known_hosts)
+    explanation = explainer.explain(call)
     if explanation is None:
         return Answer(NOT_SERVED)
     place = explanation.taken.route.at if explanation.taken else ""

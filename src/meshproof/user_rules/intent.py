@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshproof.base.errors import BadRules, UsageError, pluralize, suggest_nearest
-from meshproof.base.names import CLUSTER_DOMAIN
+from meshproof.base.names import CLUSTER_DOMAIN, format_labels
 from meshproof.documents.parser import parse_values
 from meshproof.documents.value import At, Value
 from meshproof.oracle.actions import Destination, ExpectedAnswer, ProxyReply, Shares
 from meshproof.oracle.case import Case
-from meshproof.oracle.explanation import explain
 from meshproof.rules.judge_options import Option
 from meshproof.user_rules.called_url import CalledUrl, build_call
 from meshproof.user_rules.not_proven import name_route
@@ -248,7 +247,7 @@ def _make_case(
         call = build_call(expectation.called, user_rules)
     except UsageError as error:
         raise at.error(str(error)) from None
-    explanation = explain(call, user_rules.rules, user_rules.known_hosts)
+    explanation = user_rules.explainer.explain(call)
     if explanation is None or explanation.case is None:
         raise at.error(f"nothing here serves {call.host_header}:{call.port}")
     shares = _read_shares(expectation, destinations)
@@ -364,7 +363,7 @@ def _write_case(case: Case) -> dict[str, Any]:
     if call.port != 80:
         request["port"] = call.port
     if call.source:
-        labels = ",".join(f"{key}={value}" for key, value in call.source)
+        labels = format_labels(call.source)
         request["from"] = f"{call.namespace}/{labels}"
     if case.answer.proxy_reply:
         reply = case.answer.proxy_reply

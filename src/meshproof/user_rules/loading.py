@@ -35,6 +35,7 @@ from meshproof.mesh.http import HttpRequest
 from meshproof.oracle import derive, gaps
 from meshproof.oracle.dead_ends import mark_dead_ends
 from meshproof.oracle.derive import Case, Plan
+from meshproof.oracle.explanation import Explainer
 from meshproof.oracle.gaps import UnprovenField
 from meshproof.rules import judge_options
 from meshproof.rules.known_hosts import read_known_hosts, read_valid_sidecars
@@ -119,6 +120,11 @@ class UserRules:
     def workloads(self) -> Workloads:
         """The echo workloads that stand for the services of the rules."""
         return Workloads(plan_echo_workloads(self.rules, self.known_hosts))
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What tells why a request goes where it goes."""
+        return Explainer(self.rules, self.known_hosts)
 
     @cached_property
     def world_notes(self) -> tuple[str, ...]:

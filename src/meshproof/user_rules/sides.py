@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meshproof.base.errors import UsageError, suggest_nearest
+from meshproof.mesh.protocol import RULE_MESHES
 from meshproof.user_rules import live, loading
 from meshproof.user_rules.loading import ReadingOptions, UserRules
 
-_MESHES = ("local", "istiod")
 _GIT_SECONDS = 60
 
 
@@ -51,12 +51,12 @@ def parse_side(text: str) -> SideName:
     """Return the parts of a side. Raises UsageError for a mesh that there is not."""
     rules, at, mesh_text = text.rpartition("@")
     mesh, _, binary = mesh_text.partition(":")
-    if not at or "/" in mesh or (mesh not in _MESHES and _exists(text)):
+    if not at or "/" in mesh or (mesh not in RULE_MESHES and _exists(text)):
         rules, mesh, binary = text, "local", ""
-    elif mesh not in _MESHES:
-        expected = ", ".join(_MESHES)
+    elif mesh not in RULE_MESHES:
+        expected = ", ".join(RULE_MESHES)
         raise UsageError(f"{text}: no mesh '{mesh}'; expected one of {expected}"
-                         f"{suggest_nearest(mesh, _MESHES)}")  # fmt: skip
+                         f"{suggest_nearest(mesh, RULE_MESHES)}")  # fmt: skip
     if not rules:
         raise UsageError(f"{text}: expected RULES[@MESH]")
     revision, colon, path = rules.partition(":")

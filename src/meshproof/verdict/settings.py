@@ -88,6 +88,14 @@ class Settings:
         value: float | None = getattr(self, "unnamed_allowed" if name == "unnamed_budget" else name)
         return value
 
+    def with_run_alpha(self, alpha_run: float, checks: int) -> Settings:
+        """Return these settings for one of the checks that share a run's false alarm rate.
+
+        Raises ValueError as `share_alpha` does.
+        """
+        alpha, independence = share_alpha(alpha_run, checks)
+        return replace(self, alpha=alpha, alpha_independence=independence)
+
     def with_values(
         self, by: str, values: Mapping[str, float], *, is_local: bool = False
     ) -> Settings:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 from meshproof.base.errors import BadRules
-from meshproof.base.names import ROOT_NAMESPACE, Labels
+from meshproof.base.names import ROOT_NAMESPACE, Labels, format_labels
 from meshproof.documents.problems import CheckedDocument, read_valid
 from meshproof.inventory import gateways as inventory
 from meshproof.rules.model import INGRESS, Gateway, Proxy, RouteTable, Server, TlsMode
@@ -108,7 +108,7 @@ def _find_own_proxy(selector: Labels) -> Proxy:
     """Return the proxy that a selector stands for."""
     if set(selector) <= set(INGRESS.labels):
         return INGRESS
-    name = ",".join(f"{key}={value}" for key, value in selector)
+    name = format_labels(selector)
     return Proxy(name, ROOT_NAMESPACE, selector)
 
 
