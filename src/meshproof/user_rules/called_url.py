@@ -103,12 +103,12 @@ def _enter_mesh(call: Call, user_rules: UserRules) -> Call:
         for host in server.hosts
     }
     in_mesh = {host for table in rules.tables for host in table.hosts}
-    words = [*at_gateways, *in_mesh, *(host.split(".")[0] for host in in_mesh)]
+    names = [*at_gateways, *in_mesh, *(host.split(".")[0] for host in in_mesh)]
     served = ", ".join(sorted(at_gateways)[:4])
     raise UsageError(
         f"no Gateway serves {name} at port {call.port}"
         + (f" (they serve {served})" if served else "")
-        + f", and no rule or Service of the mesh has that name{suggest_nearest(name, words)}"
+        + f", and no rule or Service of the mesh has that name{suggest_nearest(name, names)}"
     )
 
 
@@ -137,12 +137,12 @@ def _find_caller(text: str, user_rules: UserRules) -> tuple[str, Labels]:
     fitting = [key for key in workloads if key[1] == name and (not slash or key[0] == namespace)]
     if len(fitting) == 1:
         return fitting[0][0], workloads[fitting[0]]
-    words = [f"{owner}/{workload}" if slash else workload for owner, workload in workloads]
+    names = [f"{owner}/{workload}" if slash else workload for owner, workload in workloads]
     if fitting:
-        found = ", ".join(sorted(f"{owner}/{workload}" for owner, workload in fitting))
-        raise UsageError(f"--from {text}: several workloads have that name: {found}")
+        workload_names = ", ".join(sorted(f"{owner}/{workload}" for owner, workload in fitting))
+        raise UsageError(f"--from {text}: several workloads have that name: {workload_names}")
     raise UsageError(
-        f"--from {text}: no workload here has that name{suggest_nearest(text, words)}; "
+        f"--from {text}: no workload here has that name{suggest_nearest(text, names)}; "
         "labels are taken, too: NAMESPACE/app=web,version=v1"
     )
 

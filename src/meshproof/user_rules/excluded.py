@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Self
 
 from meshproof.base.errors import (
     EXIT_FAILED,
@@ -35,8 +35,8 @@ _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
 _ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule", "VirtualService")
 #: Kinds that others may be wrong for: what is wrong with them is looked at first.
 _EXPLAINING_KINDS = ("DestinationRule", "Gateway", "ReferenceGrant", "Service", "ServiceEntry")
-#: Beginnings of the names of what may hold Services and workloads.
-_WORLD_NAMES = ("template ", "kustomization ", "document ", "Service", *WORKLOAD_KINDS)
+#: Kinds of what rules stand on.
+_WORLD_KINDS = ("Service", "ServiceEntry", *WORKLOAD_KINDS)
 _FIELD = re.compile(r"(?:spec|metadata)(?:\.\w+|\[\d+\])*")
 _MISSING = re.compile(r"' is missing$|expected at least one")
 _INDEX = re.compile(r"\[\d+\]")
@@ -49,6 +49,7 @@ class Excluded:
     `is_wrong` says that the object is an error, not only beyond meshproof. `cause` is the object
     that it depends on. `is_allowed` says that the user has named it as known. `is_lacking` says
     that something is not in what is read. `lint_cause` is the error of lint that explains it.
+    `may_hold_workloads` says that Services or workloads may be unknown because of it.
     """
 
     at: At
@@ -59,6 +60,16 @@ class Excluded:
     is_allowed: bool = False
     is_lacking: bool = False
     lint_cause: Cause | None = None
+    may_hold_workloads: bool = False
+
+    @classmethod
+    def of_document(
+        cls, document: Document, because: str, at: At | None = None, **details: Any
+    ) -> Self:
+        """Return the entry of an object."""
+        holds_workloads = document.kind in _WORLD_KINDS
+        name, place = name_object(document), at or document.at
+        return cls(place, name, because, may_hold_workloads=holds_workloads, **details)
 
     @property
     def title(self) -> str:
@@ -152,22 +163,35 @@ class RuleObjects:
 
     def list_unread(self) -> list[str]:
         """Return the names of what is not checked and may hold Services and workloads."""
-        return [entry.name for entry in self.excluded if entry.name.startswith(_WORLD_NAMES)]
+        return [entry.name for entry in self.excluded if entry.may_hold_workloads]
 
     def exclude_contents(self, contents: Contents) -> None:
         """Exclude what was read and cannot be checked: unserved objects, variants, wrong ones."""
         for unserved in contents.unserved:
-            self.excluded.append(Excluded(unserved.at, unserved.name, unserved.reason))
+            document = unserved.document
+            holds_workloads = document is None or document.kind in _WORLD_KINDS
+            self.excluded.append(
+                Excluded(
+                    unserved.at,
+                    unserved.name,
+                    unserved.reason,
+                    may_hold_workloads=holds_workloads,
+                )
+            )
         for problem in contents.problems:
             at = At(problem.file, problem.line, problem.column)
-            self.excluded.append(Excluded(at, f"document {at}", problem.reason, is_wrong=True))
+            self.excluded.append(
+                Excluded(
+                    at, f"document {at}", problem.reason, is_wrong=True, may_hold_workloads=True
+                )
+            )
         for variants in contents.variants:
             places = ", ".join(variant.at.with_origin for variant in variants)
             reason = (
                 f"{len(variants)} objects have this name ({places}), and none is guessed; "
                 "--each-variant checks each in turn, --exclude leaves others out"
             )
-            entry = Excluded(variants[0].at, name_object(variants[0]), reason)
+            entry = Excluded.of_document(variants[0], reason)
             self.excluded.append(entry)
             for variant in variants:
                 self._exclude_dependants(variant, entry)
@@ -221,7 +245,7 @@ class RuleObjects:
         if is_lacking:
             reason = f"{reason} (in what is read)"
         at = At(error.file, error.line, error.column)
-        entry = Excluded(at, name_object(document), reason, is_wrong, is_lacking=is_lacking)
+        entry = Excluded.of_document(document, reason, at, is_wrong=is_wrong, is_lacking=is_lacking)
         self._exclude(document, entry)
 
     def _is_beyond(self, error: BadRules) -> bool:
@@ -247,9 +271,7 @@ class RuleObjects:
         ]:
             if dependant in self.documents:  # it may have been excluded with another dependant
                 reason = f"it does not hold without {name_object(document)}, which is not checked"
-                self._exclude(
-                    dependant, Excluded(dependant.at, name_object(dependant), reason, cause=entry)
-                )
+                self._exclude(dependant, Excluded.of_document(dependant, reason, cause=entry))
 
     def _remove_gateways(
         self,
@@ -280,9 +302,7 @@ class RuleObjects:
                 self.documents.remove(document)
                 if not removed:
                     reason = "each of its routes is for a Gateway that is not checked"
-                    self.excluded.append(
-                        Excluded(document.at, name_object(document), reason, cause=cause)
-                    )
+                    self.excluded.append(Excluded.of_document(document, reason, cause=cause))
             elif remaining is not document:
                 self.documents[self.documents.index(document)] = remaining
 
@@ -296,7 +316,7 @@ class RuleObjects:
             return False
         at = At(errors[0].file, errors[0].line, errors[0].column)
         reason = "; ".join(dict.fromkeys(error.reason for error in errors))
-        entry = Excluded(at, name_object(document), reason)
+        entry = Excluded.of_document(document, reason, at)
         self.documents[self.documents.index(document)] = reduced.document
         self.excluded.append(entry)
         because = f"its hosts are those of a server of {entry.name} that is not checked"
@@ -305,7 +325,7 @@ class RuleObjects:
                 gateway = f"{document.namespace}/{document.name}"
                 self._remove_gateways(gateway.__eq__, because, entry, [route])
             else:
-                self._exclude(route, Excluded(route.at, name_object(route), because, cause=entry))
+                self._exclude(route, Excluded.of_document(route, because, cause=entry))
         return True
 
 

@@ -263,15 +263,15 @@ def _make_case(
     )
     taken = explanation.taken
     decided_by = f"the route at {taken.route.at} decides" if taken else "no route takes it"
-    meant = reply.summary if reply else ", ".join(_format_shares(shares))
+    answer_text = reply.summary if reply else ", ".join(_format_shares(shares))
     options = case.options
     if expectation.tolerance is not None and expectation.tolerance_at is not None:
-        own = Option("tolerance", expectation.tolerance, expectation.tolerance_at)
-        options = (*(option for option in options if option.name != "tolerance"), own)
+        tolerance = Option("tolerance", expectation.tolerance, expectation.tolerance_at)
+        options = (*(option for option in options if option.name != "tolerance"), tolerance)
     return replace(
         case,
-        id=f"intent: {expectation.name} -> {meant}",
-        title=f"intent '{expectation.name}' at {at}: {meant}; {decided_by}",
+        id=f"intent: {expectation.name} -> {answer_text}",
+        title=f"intent '{expectation.name}' at {at}: {answer_text}; {decided_by}",
         shares=shares,
         status=reply.status if reply else 200,
         answer=answer,
@@ -291,24 +291,23 @@ def _find_table(at: At, user_rules: UserRules) -> int:
 def _read_shares(expectation: Expectation, destinations: _Destinations) -> Shares:
     """Return the expected share of each destination, by what its words mean."""
     weights: dict[Destination, float] = {}
-    for words, weight in expectation.destinations.items():
-        destination = _find(words, expectation.destinations_at, destinations)
+    for host_name, weight in expectation.destinations.items():
+        destination = _find(host_name, expectation.destinations_at, destinations)
         weights[destination] = weights.get(destination, 0.0) + weight
     total = sum(weights.values())
     return tuple((destination, weight / total) for destination, weight in weights.items())
 
 
-def _find(words: str, at: At, destinations: _Destinations) -> Destination:
-    """Return the destination that words mean. Raises BadRules with the nearest, or all of them."""
-    meant = destinations.get(" ".join(words.split()), set())
-    if len(meant) == 1:
-        return next(iter(meant))
-    if meant:
-        hosts = ", ".join(sorted(destination.host for destination in meant))
-        raise at.error(f"'{words}' may be any of {hosts}: name it in full")
-    raise at.error(
-        f"no destination of the rules is called '{words}'{suggest_nearest(words, destinations)}"
-    )
+def _find(host_name: str, at: At, destinations: _Destinations) -> Destination:
+    """Return the destination that a name means. Raises BadRules with the nearest, or with all."""
+    candidates = destinations.get(" ".join(host_name.split()), set())
+    if len(candidates) == 1:
+        return next(iter(candidates))
+    if candidates:
+        hosts = ", ".join(sorted(destination.host for destination in candidates))
+        raise at.error(f"'{host_name}' may be any of {hosts}: name it in full")
+    hint = suggest_nearest(host_name, destinations)
+    raise at.error(f"no destination of the rules is called '{host_name}'{hint}")
 
 
 def _make_reply(expectation: Expectation) -> ProxyReply | None:

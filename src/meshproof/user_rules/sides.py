@@ -91,18 +91,18 @@ def _write_revision(name: SideName, folder: Path) -> None:
     commit = _run_git(name, "rev-parse", "--verify", "--quiet", f"{name.revision}^{{commit}}")
     if commit is None:
         branches = _run_git(name, "for-each-ref", "--format=%(refname:short)") or b""
-        words = branches.decode(errors="replace").split()
+        names = branches.decode(errors="replace").split()
         raise UsageError(
             f"{name.text}: no file of that name, and '{name.revision}' is no git revision here"
-            f"{suggest_nearest(name.revision, words)}"
+            f"{suggest_nearest(name.revision, names)}"
         )
     archive = _run_git(name, "archive", "--format=tar", commit.decode().strip(), "--", name.path)
     if archive is None:
         tree = _run_git(name, "ls-tree", "-r", "-d", "--name-only", name.revision) or b""
-        words = tree.decode(errors="replace").split("\n")
+        names = tree.decode(errors="replace").split("\n")
         raise UsageError(
             f"{name.text}: revision {name.revision} has no {name.path}"
-            f"{suggest_nearest(name.path, words)}"
+            f"{suggest_nearest(name.path, names)}"
         )
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(folder, filter="data")

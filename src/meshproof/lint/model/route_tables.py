@@ -101,35 +101,39 @@ def gets_requests(route: Route, destination: WrittenDestination) -> bool:
     return True
 
 
-def _build_table(project: Project, written: WrittenTable[WrittenMatch]) -> RouteTable:
+def _build_table(project: Project, written_table: WrittenTable[WrittenMatch]) -> RouteTable:
     """Return a table with conditions that can be compared."""
-    return written.with_routes(_build_route(project, route, written) for route in written.routes)
+    return written_table.with_routes(
+        _build_route(project, route, written_table) for route in written_table.routes
+    )
 
 
 def _build_route(
-    project: Project, written: WrittenRoute[WrittenMatch], table: WrittenTable[WrittenMatch]
+    project: Project, written_route: WrittenRoute[WrittenMatch], table: WrittenTable[WrittenMatch]
 ) -> Route:
     """Return a route of a table with conditions that can be compared."""
-    unclear_paths = find_unclear_paths(project, written.document)
-    takes_all = written.takes_all and (
-        table.is_ordered or not is_unclear(written.value.path, unclear_paths)
+    unclear_paths = find_unclear_paths(project, written_route.document)
+    takes_all = written_route.takes_all and (
+        table.is_ordered or not is_unclear(written_route.value.path, unclear_paths)
     )
-    matches = [_build_match(match, table, unclear_paths) for match in written.matches]
-    return written.with_matches(tuple(matches) or (Match((), written.value.at, takes_all),))
+    matches = [_build_match(match, table, unclear_paths) for match in written_route.matches]
+    return written_route.with_matches(
+        tuple(matches) or (Match((), written_route.value.at, takes_all),)
+    )
 
 
 def _build_match(
-    written: WrittenMatch, table: WrittenTable[WrittenMatch], unclear_paths: tuple[str, ...]
+    written_match: WrittenMatch, table: WrittenTable[WrittenMatch], unclear_paths: tuple[str, ...]
 ) -> Match:
     """Return a match of a table, fully read if its form leaves no doubt of what is meant."""
     conditions = [
         condition
-        for written_condition in written.conditions
-        for condition in build_conditions(written_condition, written, table.dialect)
+        for written_condition in written_match.conditions
+        for condition in build_conditions(written_condition, written_match, table.dialect)
         if condition.part != "gateway" or not _list_gateways(table) <= condition.values
     ]
-    is_clear = written.is_complete and not is_unclear(written.value.path, unclear_paths)
-    return Match(tuple(conditions), written.value.at, is_clear)
+    is_clear = written_match.is_complete and not is_unclear(written_match.value.path, unclear_paths)
+    return Match(tuple(conditions), written_match.value.at, is_clear)
 
 
 def _list_gateways(table: WrittenTable[WrittenMatch]) -> set[str]:
@@ -138,23 +142,29 @@ def _list_gateways(table: WrittenTable[WrittenMatch]) -> set[str]:
 
 
 def build_conditions(
-    written: WrittenCondition, match: WrittenMatch, dialect: Dialect
+    written_condition: WrittenCondition, match: WrittenMatch, dialect: Dialect
 ) -> Iterator[Condition]:
     """Yield what a condition of a match compares; several if it says several things."""
-    name = written.name.lower() if written.part == "header" else written.name
-    part = f"{written.part} {name}" if name else written.part
-    if written.values:
+    name = (
+        written_condition.name.lower()
+        if written_condition.part == "header"
+        else written_condition.name
+    )
+    part = f"{written_condition.part} {name}" if name else written_condition.part
+    if written_condition.values:
         match_type: MatchType = "host" if part == "SNI" else "any of"
-        yield Condition(part, match_type, values=frozenset(written.values), at=written.at)
+        yield Condition(
+            part, match_type, values=frozenset(written_condition.values), at=written_condition.at
+        )
         return
-    for condition in _list_comparisons(written, part, match, dialect):
+    for condition in _list_comparisons(written_condition, part, match, dialect):
         simplified = simplify_condition(condition)
         if simplified is not None:
             yield simplified
 
 
 def _list_comparisons(
-    written: WrittenCondition, part: str, match: WrittenMatch, dialect: Dialect
+    written_condition: WrittenCondition, part: str, match: WrittenMatch, dialect: Dialect
 ) -> Iterator[Condition]:
     """Yield the strings of a condition. In a VirtualService, none or the regex `*` is: present."""
     is_istio = dialect == "VirtualService"
@@ -163,7 +173,7 @@ def _list_comparisons(
         and match.ignores_uri_case is not None
         and match.ignores_uri_case.content is True
     )
-    for kind, value in written.strings:
+    for kind, value in written_condition.strings:
         text = str(value.content) if part == "port" else read_text(value)
         match_type, ignores_case = _MATCH_TYPES[kind], folds_case and kind != "regex"
         if is_istio and kind == "regex" and text == "*":
@@ -172,9 +182,11 @@ def _list_comparisons(
             part,
             match_type,
             text,
-            negated=written.negated,
+            negated=written_condition.negated,
             ignores_case=ignores_case,
             at=value.at,
         )
-    if is_istio and not written.strings:
-        yield Condition(part, "present", negated=written.negated, at=written.value.at)
+    if is_istio and not written_condition.strings:
+        yield Condition(
+            part, "present", negated=written_condition.negated, at=written_condition.value.at
+        )

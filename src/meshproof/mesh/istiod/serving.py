@@ -93,8 +93,8 @@ class Serving:
 
     def _delete_others(self, objects: Iterable[Placed]) -> None:
         """Delete what was applied and is not among `objects`."""
-        wanted = {placed.key for placed in objects}
-        for key in [key for key in self._applied if key not in wanted]:
+        applied_keys = {placed.key for placed in objects}
+        for key in [key for key in self._applied if key not in applied_keys]:
             try:
                 self._control_plane.api.delete(self._applied[key].body)
             except Refused as refused:
@@ -126,9 +126,9 @@ class Serving:
             self._control_plane.require_alive()
             _, namespace, name = placed.key
             kind = placed.body["kind"]
-            place = f"{placed.at}: " if placed.at else ""
+            prefix = f"{placed.at}: " if placed.at else ""
             raise BadRules(
-                f"{place}{kind} {namespace}/{name}: istiod refuses it: {refused}"
+                f"{prefix}{kind} {namespace}/{name}: istiod refuses it: {refused}"
             ) from None
         except NotReady:
             self._control_plane.require_alive()
@@ -136,22 +136,24 @@ class Serving:
 
     def _find_unread_objects(self) -> list[str]:
         """Return the objects of which istiod has another version than the one applied last."""
-        known: dict[Key, int] = {}
+        read_versions: dict[Key, int] = {}
         for body in json.loads(self._control_plane.read_debug("/debug/configz")):
             key = make_key(body)
             if not _is_istiods_own(key):
-                known[key] = int(body["metadata"].get("resourceVersion", 0))
+                read_versions[key] = int(body["metadata"].get("resourceVersion", 0))
         hosts = self._read_hosts()
         unread = [
             key
             for key, placed in self._applied.items()
             if not (
-                placed.host in hosts if placed.host else self._is_read(placed, known.get(key, 0))
+                placed.host in hosts
+                if placed.host
+                else self._is_read(placed, read_versions.get(key, 0))
             )
         ]
         marker = make_marker(0).key
-        kept = [key for key in known if key not in self._versions and key != marker]
-        return [" ".join(key) for key in (*unread, *kept)]
+        undeleted = [key for key in read_versions if key not in self._versions and key != marker]
+        return [" ".join(key) for key in (*unread, *undeleted)]
 
     def _is_read(self, placed: Placed, known_version: int) -> bool:
         """Say whether istiod has the version of an object that was applied last.
@@ -226,8 +228,8 @@ def _rank(placed: Placed) -> tuple[int, str, str]:
     same as its rule, and as its name where no rule says it.
     """
     kind = placed.key[0]
-    place = _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
-    return place, placed.created or "later", _make_age_name(placed)
+    position = _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+    return position, placed.created or "later", _make_age_name(placed)
 
 
 def _make_age_name(placed: Placed) -> str:
@@ -297,8 +299,8 @@ def _describe_lag(proxy: IstioProxy, status: Object | None, word: str) -> list[s
 
 def _make_rejection(proxy: IstioProxy, error: str, rules: RuleSet) -> BadRules | MissingFilter:
     """Return the error of a proxy that rejects what istiod makes of the rules."""
-    if lacking := _MISSING_FILTER.search(error):
-        name = lacking[1]
+    if missing_filter := _MISSING_FILTER.search(error):
+        name = missing_filter[1]
         setting = next(
             (text for part, text in _FILTER_SETTINGS.items() if part in name),
             "set that istiod not to ask for it",
@@ -307,8 +309,8 @@ def _make_rejection(proxy: IstioProxy, error: str, rules: RuleSet) -> BadRules |
             f"Envoy of {proxy.name} has no filter {name}, which is Istio's own: {setting}, or "
             f"name an Envoy of istio-proxy with --mesh-envoy ({error})"
         )
-    place = locate_rejected_value(rules, error)
-    return BadRules(f"{place}Envoy of {proxy.name} rejected the config of istiod: {error}")
+    prefix = locate_rejected_value(rules, error)
+    return BadRules(f"{prefix}Envoy of {proxy.name} rejected the config of istiod: {error}")
 
 
 def _iter_errors(status: Object) -> Iterator[str]:
