@@ -12,23 +12,8 @@ import pytest
 
 from meshproof.cli import main
 from meshproof.mesh.envoy import translate
+from tests.user_rules.shop_texts import GATEWAY
 
-GATEWAY = """\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: gw, namespace: shop}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example]}]
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: cart, namespace: shop}
-spec:
-  host: cart
-  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
----
-"""
 RULE = """\
 apiVersion: networking.istio.io/v1
 kind: VirtualService

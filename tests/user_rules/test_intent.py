@@ -15,25 +15,14 @@ from meshproof.base.errors import BadRules
 from meshproof.cli import main
 from meshproof.user_rules import intent, loading
 from tests import ROOT
+from tests.user_rules.shop_texts import GATEWAY
 
 #: Without stubs, as the package has none.
 jsonschema: Any = importlib.import_module("jsonschema")
 SCHEMA = json.loads((ROOT / "docs/reference/intent.schema.json").read_text())
-RULES = """\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: gw, namespace: shop}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example]}]
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: cart, namespace: shop}
-spec:
-  host: cart
-  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
----
+RULES = (
+    GATEWAY
+    + """\
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: shop, namespace: shop}
@@ -53,6 +42,7 @@ spec:
     - {destination: {host: cart, subset: v1}, weight: 90}
     - {destination: {host: cart, subset: v2}, weight: 10}
 """
+)
 INTENT = """\
 intent:
 - name: beta testers see v2
