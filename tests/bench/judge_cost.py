@@ -1,4 +1,4 @@
-"""What the judge costs: microseconds per batch of 10 answers at k = 3, and import times.
+"""What the judge costs: per batch of 10 answers, for 10 million labels, and its import.
 
 python tests/bench/judge_cost.py
 """
@@ -6,6 +6,7 @@ python tests/bench/judge_cost.py
 from __future__ import annotations
 
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -43,6 +44,21 @@ def import_seconds(code: str) -> float:
     return statistics.median(times)
 
 
+def command_seconds(count: int) -> float:
+    """Return processor seconds of `meshproof judge` for labels that never decide."""
+    draw = random.Random(1)
+    labels = "".join("v1\n" if draw.random() < 0.5005 else "v2\n" for _ in range(count))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    command = ["judge", "--expect", "v1=50,v2=50", "--tolerance", "0.001"]
+    subprocess.run(
+        [sys.executable, "-m", "meshproof", *command],
+        input=labels.encode(),
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+
 def main() -> None:
     """Print the table."""
     times = sorted(batch_times())
@@ -51,6 +67,7 @@ def main() -> None:
     rows = [
         ("judge, batch of 10 at k = 3, mean", f"{mean * 1e6:.0f} us", "< 1000 us"),
         ("judge, batch of 10 at k = 3, 99 %", f"{worst * 1e6:.0f} us", ""),
+        ("judge command, 10 million labels", f"{command_seconds(10**7):.1f} s", "<= 10 s"),
         ("import pytest", f"{bare * 1e3:.0f} ms", ""),
         ("import meshproof.plugin (with pytest)", f"{plugin * 1e3:.0f} ms", ""),
         ("ratio", f"{plugin / bare:.2f}", ""),

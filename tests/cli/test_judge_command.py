@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from meshproof.cli import main
+from meshproof.cli.judge import read_labels
 from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict import Judge, Settings, judge
 
@@ -202,6 +204,34 @@ def test_memory_does_not_grow_with_the_labels() -> None:
     assert peak < 200_000
     assert judge.verdict().n == 300_000
     assert judge.verdict().labels == ()
+
+
+def test_lines_are_read_in_bulk_and_few_are_kept() -> None:
+    lines = b"".join(b"v%d\n" % (number % 3000) for number in range(200_000))
+    reads: list[int] = []
+
+    class Counting(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            reads.append(size or 0)
+            return super().read1(size)
+
+    stream = io.TextIOWrapper(Counting(lines + b"\n-\nlast"))
+    tracemalloc.start()
+    count = sum(1 for _ in read_labels(stream))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 200_003
+    assert len(reads) < 10, "a call for each of 10 million lines takes longest"
+    assert peak < 8_000_000
+
+
+def test_a_label_may_be_cut_between_two_reads() -> None:
+    class Slow(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            return super().read1(3)
+
+    stream = io.TextIOWrapper(Slow("v1\r\nvé\n\n-\nv22".encode()))
+    assert list(read_labels(stream)) == ["v1", "vé", None, None, "v22"]
 
 
 FIELDS = [None, True, 0, -1, 1e308, math.inf, math.nan, "", "x", [], {}, [1], {"a": 1}, 10**400]

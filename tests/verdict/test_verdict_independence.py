@@ -21,7 +21,7 @@ BLOCKS = ["v1"] * 10 + ["v2"] * 10
 def e_values(pattern, shares, n):
     found = Independence(shares)
     for version in islice(cycle(pattern), n):
-        found.add(version)
+        found.add([version])
     return found.log_evalues()
 
 
@@ -65,7 +65,7 @@ def test_independent_answers_rarely_reach_any_limit(draws, figure, weights):
         order = Independence(weights)
         top = [0.0, 0.0]
         for n, version in enumerate(islice(draws(weights, seed), 1000), 1):
-            order.add(version)
+            order.add([version])
             if n % 20 == 0:
                 top = [max(pair) for pair in zip(top, order.log_evalues(), strict=True)]
         high["over"] += top[0] >= math.log(100)

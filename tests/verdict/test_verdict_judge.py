@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import cycle, islice, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -216,3 +216,15 @@ def test_profiles_have_the_specified_defaults():
     assert (nightly.tolerance, nightly.leak, nightly.beta) == (0.05, 0.001, 1e-3)
     assert gate.look_every == nightly.look_every == 10
     assert (gate.alpha, gate.alpha_independence) == share_alpha(1e-4, 1)
+
+
+def test_looks_get_rarer_but_stay_at_whole_batches():
+    judging = Judge(HALF, Settings(tolerance=0.002, look_every=10, independence=False))
+    look, looks = judging.test.look, []
+    judging.test.look = lambda counts, n: looks.append(n) or look(counts, n)
+    judging.feed(islice(cycle(["v1", "v2", "v2", "v1"]), 300_000))
+    steps = [after - before for before, after in pairwise([0, *looks])]
+    assert {step % 10 for step in steps} == {0}
+    assert {step for n, step in zip(looks, steps, strict=True) if n <= 20_000} == {10}
+    assert max(step / n for n, step in zip(looks, steps, strict=True) if n > 20_000) <= 0.001
+    assert len(looks) < 6000, "every look costs: 30 000 of them took most of the time"

@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from meshproof.base import errors
 from meshproof.base.errors import BadRules, UsageError
@@ -45,6 +46,10 @@ _CODES = {
 
 #: A longer line is no label; a line without an end would fill the memory.
 _MAX_LABEL_BYTES = 4096
+#: Lines are read by as many bytes as are there, at most this many.
+_CHUNK = 1 << 18
+#: So many lines are kept with their label: enough for every version, and bounded for any input.
+_MAX_KNOWN_LINES = 1000
 #: What a record raises that was damaged: a field that is missing, or is of another type or size.
 _DAMAGED = (
     *(ArithmeticError, AttributeError, KeyError, LookupError, MemoryError),
@@ -73,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         settings = _build_settings(options)
         if options.plan:
             return _print_plan(expect, settings, options.output)
-        verdict = judge(_read_labels(sys.stdin), expect, settings, keeps_labels=False)
+        verdict = judge(read_labels(sys.stdin), expect, settings, keeps_labels=False)
     except ValueError as error:
         raise UsageError(f"judge: {error}") from None
     _print_verdicts([verdict], options.output)
@@ -120,25 +125,46 @@ def _build_settings(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def _read_labels(stream: TextIO | None) -> Iterator[str | None]:
+def read_labels(stream: TextIO | None) -> Iterator[str | None]:
     """Yield the labels of the lines of a stream; None where a line names no version.
 
     Raises UsageError for input that is no text. A closed stream (`<&-`) has no lines.
     """
-    lines: BinaryIO | None = getattr(stream, "buffer", None)
-    while lines is not None and (line := lines.readline(_MAX_LABEL_BYTES + 1)):
-        if len(line) > _MAX_LABEL_BYTES:
-            raise UsageError(
-                f"judge: standard input has a line of more than {_MAX_LABEL_BYTES} bytes: expected "
-                "one label in each line"
-            )
+    binary: BufferedReader | None = getattr(stream, "buffer", None)
+    labels, rest = _Labels(), b""
+    while binary is not None and (chunk := binary.read1(_CHUNK)):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from map(labels.__getitem__, lines)
+        _require_short(rest)
+    if rest:
+        yield labels[rest]
+
+
+class _Labels(dict[bytes, str | None]):
+    """The label of each line, read once; None for a line that names no version."""
+
+    def __missing__(self, line: bytes) -> str | None:
+        """Read the label of a line. Raises UsageError for one that is no text."""
+        _require_short(line)
         try:
             label = line.decode("utf-8").strip()
         except UnicodeDecodeError as error:
             raise UsageError(f"judge: standard input is no text: {error.reason}") from None
         if "\0" in label:
             raise UsageError("judge: standard input is no text: it has a NUL byte")
-        yield None if label in ("", "-") else label
+        value = None if label in ("", "-") else label
+        if len(self) < _MAX_KNOWN_LINES:
+            self[line] = value
+        return value
+
+
+def _require_short(line: bytes) -> None:
+    """Raise UsageError for a line that is too long for a label."""
+    if len(line) > _MAX_LABEL_BYTES:
+        raise UsageError(
+            f"judge: standard input has a line of more than {_MAX_LABEL_BYTES} bytes: expected "
+            "one label in each line"
+        )
 
 
 def _print_plan(expect: Declared, settings: Settings, output: str) -> int:

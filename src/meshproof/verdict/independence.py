@@ -10,8 +10,10 @@ Source: statistics.md, section 5.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from meshproof.verdict.binomial import log_pmf, log_sum
 
@@ -25,7 +27,7 @@ Rows = tuple[tuple[float, ...], ...]
 
 
 class Independence:
-    """Both e-values of one check. Feed answers one by one; unnamed ones are left out.
+    """Both e-values of one check. Feed answers in send order; unnamed ones are left out.
 
     shares: declared shares. Useful only where at least two are above 0.
     """
@@ -38,22 +40,26 @@ class Independence:
         self.previous: str | None = None
         self.blocks = [_Block(size, self.shares[self.middle]) for size in BLOCKS]
 
-    def add(self, version: str) -> None:
-        """Take the next answer, from one of the versions with a share above 0."""
-        if self.previous is not None:
-            tally = self.repeated if version == self.previous else self.moved
-            tally[self.previous] += 1
-        self.previous = version
+    def add(self, versions: Sequence[str]) -> None:
+        """Take the next answers, from versions with a share above 0."""
+        if not versions:
+            return
+        previous = () if self.previous is None else (self.previous,)
+        for (before, after), count in Counter(pairwise((*previous, *versions))).items():
+            tally = self.repeated if after == before else self.moved
+            tally[before] += count
+        self.previous = versions[-1]
+        hits = [version == self.middle for version in versions]
         for block in self.blocks:
-            block.add(version == self.middle)
+            block.add(hits)
 
     def log_evalues(self) -> tuple[float, float]:
         """Return (log over, log under)."""
         over = [self._transitions(r, +1) for r in STICKY]
         under = [self._transitions(r, -1) for r in REGULAR]
         for block in self.blocks:
-            over += block.over
-            under += block.under
+            over += block.weigh(block.over_rows)
+            under += block.weigh(block.under_rows)
         return _log_mean(over), _log_mean(under)
 
     def _transitions(self, strength: float, sign: int) -> float:
@@ -85,23 +91,33 @@ def measure_misfit(counts: Mapping[str, int], shares: Mapping[str, float]) -> fl
 
 
 class _Block:
-    """Counts of one version in blocks of fixed size, against the binomial."""
+    """Counts of one version in blocks of fixed size, against the binomial.
+
+    full: number of full blocks by how many of their answers came from the version.
+    open: the answers of the block that is not full yet.
+    """
 
     def __init__(self, size: int, share: float) -> None:
         self.size = size
         self.over_rows, self.under_rows = _compute_block_rows(size, share)
-        self.over = [0.0] * len(self.over_rows)
-        self.under = [0.0] * len(self.under_rows)
-        self.seen = self.hits = 0
+        self.full = [0] * (size + 1)
+        self.open: list[bool] = []
 
-    def add(self, hit: bool) -> None:
-        self.seen += 1
-        self.hits += hit
-        if self.seen == self.size:
-            for sums, rows in ((self.over, self.over_rows), (self.under, self.under_rows)):
-                for j, row in enumerate(rows):
-                    sums[j] += row[self.hits]
-            self.seen = self.hits = 0
+    def add(self, hits: list[bool]) -> None:
+        """Take the next answers: whether each came from the version."""
+        answers = self.open + hits
+        end = len(answers) - len(answers) % self.size
+        for start in range(0, end, self.size):
+            self.full[answers[start : start + self.size].count(True)] += 1
+        self.open = answers[end:]
+
+    def weigh(self, rows: Rows) -> list[float]:
+        """Return the log odds of each alternative, given by its row, over all full blocks.
+
+        Summed from whole numbers: the same however the answers were cut.
+        """
+        tally = [(hits, count) for hits, count in enumerate(self.full) if count]
+        return [sum(count * row[hits] for hits, count in tally) for row in rows]
 
 
 @lru_cache(maxsize=64)

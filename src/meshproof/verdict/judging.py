@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -20,6 +21,8 @@ Declared = Mapping[str, float] | Iterable[str]
 Expect = Declared | Baseline
 Decision = tuple[Outcome, str]
 
+#: Later looks come after a further 1 in so many of the answers: 10 million need no million looks.
+_LOOKS_OF_COUNT = 1000
 _CODES = {
     ("weights", Outcome.PASSED): "struck-off",
     ("weights", Outcome.FAILED): "wrong-split",
@@ -43,7 +46,9 @@ class Judge:
     keeps_labels: whether the verdict has the labels, to be judged again.
 
     Looks fall after every `look_every` answers and at the answer that reaches n_max or the
-    budget, however the answers are cut into batches. Raises ValueError if nothing sensible
+    budget, however the answers are cut into batches. After many answers they are rarer, by
+    whole multiples of `look_every`: fewer looks lower both error rates (statistics.md, section 1),
+    and cost at most 1 in 1000 answers more. Raises ValueError if nothing sensible
     is expected.
     """
 
@@ -73,6 +78,7 @@ class Judge:
         self.counts = dict.fromkeys(self.expected, 0)
         self.labels: list[str | None] = []
         self.n = self.unnamed = self.answer_count = self.evaluated_count = 0
+        self.next_look = self.settings.look_every
         self.decided: Verdict | None = None
 
     def feed(self, batch: Iterable[str | None]) -> Verdict | None:
@@ -81,13 +87,24 @@ class Judge:
         None and "" stand for an answer that names no version. Answers after the one that decides
         are ignored.
         """
-        for label in batch:
-            if self.decided:
-                break
-            self._count_label(label or None)
-            if self.answer_count % self.settings.look_every == 0 or self.n == self.limit:
+        source = iter(batch)
+        while not self.decided and (labels := list(islice(source, self.count_until_look()))):
+            self._count_labels([label or None for label in labels])
+            if self.answer_count == self.next_look:
+                self.next_look += self._find_look_step()
+                self._evaluate()
+            elif self.n == self.limit:
                 self._evaluate()
         return self.decided
+
+    def count_until_look(self) -> int:
+        """Return how many answers may come before the next look."""
+        return min(self.next_look - self.answer_count, self.limit - self.n)
+
+    def _find_look_step(self) -> int:
+        """Return how many answers after this look the next one falls."""
+        look_every = self.settings.look_every
+        return look_every * max(1, self.answer_count // (_LOOKS_OF_COUNT * look_every))
 
     def verdict(self) -> Verdict:
         """Return the verdict so far, inconclusive if that is not enough; changes nothing."""
@@ -106,18 +123,18 @@ class Judge:
             code = "budget"
         return judge._build_verdict(Outcome.INCONCLUSIVE, code)
 
-    def _count_label(self, label: str | None) -> None:
-        """Add one answer to the counts."""
-        self.answer_count += 1
+    def _count_labels(self, labels: list[str | None]) -> None:
+        """Add answers to the counts."""
+        self.answer_count += len(labels)
         if self.keeps_labels:
-            self.labels.append(label)
-        if label is None:
-            self.unnamed += 1
-            return
-        self.n += 1
-        self.counts[label] = self.counts.get(label, 0) + 1
-        if self.independence and self.expected.get(label):
-            self.independence.add(label)
+            self.labels += labels
+        named = [label for label in labels if label is not None]
+        self.unnamed += len(labels) - len(named)
+        self.n += len(named)
+        for label, count in Counter(named).items():
+            self.counts[label] = self.counts.get(label, 0) + count
+        if self.independence:
+            self.independence.add([label for label in named if self.expected.get(label)])
 
     def _evaluate(self) -> None:
         """Decide by the answers so far, if they are enough."""
@@ -219,7 +236,7 @@ def judge(
     """
     judge = Judge(expect, settings, keeps_labels)
     source = iter(labels)
-    while batch := list(islice(source, judge.settings.look_every)):
+    while batch := list(islice(source, judge.count_until_look())):
         if verdict := judge.feed(batch):
             return verdict
     return judge.verdict()
