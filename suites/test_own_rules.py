@@ -52,7 +52,10 @@ def test_case(rule_case: Case, rule_mesh: CaseMesh, rule_visits: Visits, judge: 
         raise fault
     if sample := comparison.select_sample(rule_visits, rule_mesh):
         label, curl = sample.label or "", rule_visits.curl
-        verdict = judge(sample.visits, expect=sample.expected, by=label, curl=curl)
+        is_close = not rule_case.repeats_split
+        verdict = judge(
+            sample.visits, expect=sample.expected, by=label, curl=curl, follows_weights=is_close
+        )
         assert verdict.holds, verdict
     elif fault := comparison.find_fault(rule_visits, rule_mesh):
         raise fault

@@ -80,6 +80,20 @@ def test_a_regular_split_passes_without_the_order() -> None:
     assert process.returncode == 0, process.stdout
 
 
+def test_a_check_of_no_order_gives_its_alpha_to_the_weights() -> None:
+    labels = "v1\nv2\n" * 1000
+    both = run_judge("--expect", "v1=50,v2=50", "--no-independence", "-o", "json", labels=labels)
+    (verdict,) = json.loads(both.stdout)["verdicts"]
+    assert verdict["settings"]["alpha"] == 1e-4
+
+
+def test_a_small_share_is_told_from_half_of_it() -> None:
+    labels = draw_labels({"v1": 95, "v2": 5})
+    assert run_judge("--expect", "v1=90,v2=10", labels=labels).returncode == 1
+    chosen = run_judge("--expect", "v1=90,v2=10", "--tolerance", "0.1", labels=labels)
+    assert chosen.returncode == 0, chosen.stdout
+
+
 def test_names_alone_ask_for_presence() -> None:
     assert run_judge("--expect", "v1,v2", labels=draw_labels({"v1": 1, "v2": 1})).returncode == 0
     missing = run_judge("--expect", "v1,v2,v3", labels=draw_labels({"v1": 1, "v2": 1}))

@@ -100,6 +100,25 @@ def test_weights_are_shares(routes: Routes) -> None:
     assert case.needs_judge
 
 
+def test_one_case_of_each_route_judges_its_split_closely(routes: Routes) -> None:
+    plan = routes(
+        """
+        - match: [{uri: {prefix: /a}}]
+          route:
+          - {destination: {host: reviews, subset: v1}, weight: 90}
+          - {destination: {host: reviews, subset: v2}, weight: 10}
+        - route:
+          - {destination: {host: reviews, subset: v1}, weight: 90}
+          - {destination: {host: reviews, subset: v2}, weight: 10}
+        """
+    )
+    assert all(case.needs_judge for case in plan.cases)
+    for index in (0, 1):
+        marks = [case.repeats_split for case in plan.cases if case.route_index == index]
+        assert len(marks) > 1
+        assert marks == [False, *(True for _ in marks[1:])]
+
+
 def test_what_no_route_takes_is_404_by_virtualservice(routes: Routes) -> None:
     plan = routes(
         """

@@ -115,3 +115,40 @@ def test_a_plan_says_them() -> None:
 def test_a_value_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match="tolerance must lie between 0 and 1, not 5"):
         GATE.with_values("a.yaml:7", {"tolerance": 5}, is_local=True)
+
+
+@pytest.mark.parametrize(
+    ("weights", "profile", "tolerance"),
+    [
+        ({"v1": 50, "v2": 50}, "gate", 0.1),
+        ({"v1": 80, "v2": 20}, "gate", 0.1),
+        ({"v1": 90, "v2": 10}, "gate", 0.05),
+        ({"v1": 90, "v2": 10}, "nightly", 0.05),
+        ({"v1": 95, "v2": 5}, "nightly", 0.025),
+        ({"v1": 99, "v2": 1}, "gate", 0.005),
+        ({"v1": 999, "v2": 1}, "gate", 0.005),
+        ({"v1": 90, "v2": 10, "v3": 0}, "gate", 0.05),
+        ({"v1": 1, "v2": 0}, "gate", 0.1),
+    ],
+)
+def test_the_tolerance_of_a_profile_follows_the_smallest_weight(
+    weights: dict[str, float], profile: str, tolerance: float
+) -> None:
+    settings = PROFILES[profile].with_expected(weights)
+    assert settings.tolerance == pytest.approx(tolerance)
+
+
+def test_a_tolerance_that_follows_a_weight_says_so() -> None:
+    settings = GATE.with_expected({"v1": 90, "v2": 10})
+    origin = "half of the smallest weight, stricter than the run's 10 points"
+    assert f"tolerance 5 points ({origin})" in str(plan({"v1": 90, "v2": 10}, settings))
+
+
+def test_a_tolerance_that_somebody_chose_holds() -> None:
+    chosen = GATE.with_values("--tolerance", {"tolerance": 0.1})
+    for settings in (chosen, Settings(tolerance=0.1)):
+        assert settings.with_expected({"v1": 99, "v2": 1}) is settings
+
+
+def test_names_and_baselines_have_no_tolerance_to_follow() -> None:
+    assert GATE.with_expected(["v1", "v2"]) is GATE

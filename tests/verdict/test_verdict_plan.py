@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshproof.verdict import Settings, judge, plan, recursion
+from meshproof.verdict import PROFILES, Settings, judge, plan, recursion
 from meshproof.verdict.planning import EXACT
 
 # w, tolerance: truth, +d/2, +d, +2d, never, n_max, P(FAIL) at truth, P(PASS) at +d (table 2.1)
@@ -146,3 +146,18 @@ def test_a_plan_of_a_million_answers_takes_seconds() -> None:
     assert found.n_max == 686_279
     truth, *_ = found.scenarios
     assert (round(truth.passes, 4), 150_000 < truth.mean < 250_000) == (1.0, True)
+
+
+@pytest.mark.parametrize(
+    ("weights", "requests", "most"),
+    [({"v1": 90, "v2": 10}, (741, 951), 2955), ({"v1": 99, "v2": 1}, (8079, 10447), 33328)],
+    ids=["90/10", "99/1"],
+)
+def test_a_small_share_costs_what_the_recursion_says(weights, requests, most):
+    """By default: at truth, and where the share is half as much again; both by the recursion."""
+    found = plan(weights, PROFILES["gate"].with_expected(weights))
+    truth, _, off, *_ = found.scenarios
+    assert (round(truth.mean), round(off.mean)) == requests
+    assert found.n_max == most
+    assert truth.fails <= 5e-5
+    assert off.passes <= 1e-3

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("judge: --expect is missing, e.g. --expect v1=50,v2=50")
     expect = _parse_expect(options.expect)
     try:
-        settings = _build_settings(options)
+        settings = _build_settings(options).with_expected(expect)
         if options.plan:
             return _print_plan(expect, settings, options.output)
         verdict = judge(read_labels(sys.stdin), expect, settings, keeps_labels=False)
@@ -118,6 +118,8 @@ def _build_settings(options: argparse.Namespace) -> Settings:
         PROFILES[options.profile].with_run_alpha(options.alpha, 1),
         independence=not options.no_independence,
     )
+    if not settings.independence:  # then no order is judged, and its alpha is free for the weights
+        settings = replace(settings, alpha=settings.alpha + settings.alpha_independence)
     for name in ("tolerance", "leak", "beta", "look_every", "budget"):
         if (value := getattr(options, name)) is not None:
             label = options.labels[name.replace("_", "-")]

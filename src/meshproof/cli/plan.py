@@ -146,16 +146,17 @@ def _estimate_costs(user_rules: UserRules, profile: str) -> dict[str, Cost]:
 
     splits = sum(case.needs_judge for case in user_rules.plan.cases)
     settings = PROFILES[profile].with_run_alpha(RunOptions.alpha, max(1, splits))
-    judged_costs: dict[tuple[tuple[float, ...], Options], Cost] = {}
+    judged_costs: dict[tuple[tuple[float, ...], Options, bool], Cost] = {}
     costs: dict[str, Cost] = {}
     for case in user_rules.plan.cases:
         if not case.needs_judge:
             costs[case.id] = _estimate_unjudged_cost(case, user_rules.workloads)
             continue
-        key = case.outcome_shares, case.options
+        key = case.outcome_shares, case.options, case.repeats_split
         if key not in judged_costs:
+            limits = apply_rule_options(settings, [case.options])
             judged_costs[key] = _estimate_judged_cost(
-                case.outcome_shares, apply_rule_options(settings, [case.options])
+                case.outcome_shares, limits, follows_weights=not case.repeats_split
             )
         costs[case.id] = judged_costs[key]
     return costs
@@ -170,11 +171,15 @@ def _estimate_unjudged_cost(case: Case, workloads: Workloads) -> Cost:
     return Cost(visits, visits * math.ceil(max_visits / visits))
 
 
-def _estimate_judged_cost(shares: tuple[float, ...], settings: Settings) -> Cost:
+def _estimate_judged_cost(
+    shares: tuple[float, ...], settings: Settings, *, follows_weights: bool
+) -> Cost:
     """Return the cost of judging a split with these shares."""
     from meshproof.verdict import limits, plan
 
-    check_plan = plan({str(number): share for number, share in enumerate(shares)}, settings)
+    weights = {str(number): share for number, share in enumerate(shares)}
+    settings = settings.with_expected(weights) if follows_weights else settings
+    check_plan = plan(weights, settings)
     limit_inputs = check_plan.kind, check_plan.expected, settings
     return Cost(
         round(check_plan.scenarios[0].mean),

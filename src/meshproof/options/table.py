@@ -409,7 +409,7 @@ class RunOptions:
         _SHARE,
         "share error that must be caught (0.10: 10 points)",
         (*_JUDGE, "rule"),
-        default_text="of the profile: 0.1, nightly 0.05",
+        default_text="half of the smallest weight, at least 0.005, at most 0.1, nightly 0.05",
         group="judge",
     )
     leak: float | None = _option(

@@ -29,7 +29,8 @@ class Case:
     that of its route table, `table_index` the table's index in the rule set. `options` are the
     judge's options that its rule sets. `alternative_shares` are the shares of every route of the
     table, and of no route: who answers if the wrong route takes the call. `dead_ends` are its
-    destinations that cannot answer.
+    destinations that cannot answer. With `repeats_split` an earlier case judges the same split of
+    the same route as closely as its weights ask for, and this one need not.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Case:
     table_index: int = field(default=0, compare=False)
     alternative_shares: tuple[Shares, ...] = field(default=(), compare=False)
     dead_ends: tuple[DeadEnd, ...] = field(default=(), compare=False)
+    repeats_split: bool = field(default=False, compare=False)
 
     @property
     def token(self) -> str:
@@ -175,6 +177,20 @@ def describe_header_changes(answer: ExpectedAnswer) -> list[str]:
                 change = "is removed" if value is None else f"{verb} '{shorten(value)}'"
                 changes[f"{name} {change}"] = None
     return list(changes)
+
+
+def mark_repeated_splits(cases: Iterable[Case]) -> Iterator[Case]:
+    """Yield the cases; of those that judge one split of one route, all but the first are marked.
+
+    Envoy draws by the weights of a route, whichever request it takes.
+    """
+    splits: set[tuple[object, ...]] = set()
+    for case in cases:
+        is_mirrored, is_delayed = bool(case.answer.mirrors), bool(case.answer.delayed_share)
+        split = case.table_index, case.route_index, case.outcome_shares, is_mirrored, is_delayed
+        yield replace(case, repeats_split=split in splits) if case.needs_judge else case
+        if case.needs_judge and not case.dead_ends:
+            splits.add(split)
 
 
 def drop_repeats(cases: Iterable[Case]) -> Iterator[Case]:

@@ -35,6 +35,7 @@ from meshproof.oracle.case import (
     describe_header_changes,
     drop_repeats,
     is_hidden_from_caller,
+    mark_repeated_splits,
 )
 from meshproof.oracle.conditions import (
     Call,
@@ -99,7 +100,7 @@ def derive(
             f"no request follows from the rules{':' if reasons else ', there is no route in them'}"
             + "".join(reasons)
         )
-    return Plan(tuple(drop_repeats(cases)), tuple(coverage))
+    return Plan(tuple(mark_repeated_splits(drop_repeats(cases))), tuple(coverage))
 
 
 def _list_unreached(coverage: Iterable[Coverage]) -> Iterator[tuple[Route, str]]:

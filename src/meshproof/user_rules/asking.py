@@ -141,7 +141,8 @@ def judge_mesh(mesh: CaseMesh, case: Case, user_rules: UserRules, settings: Sett
     if len(comparison.expected_shares) < 2:
         return ask_mesh(mesh, case, user_rules)
     labels = _send_repeatedly(mesh, case, user_rules, comparison)
-    verdict = judge(labels, comparison.expected_shares, settings, keeps_labels=False)
+    shares = comparison.expected_shares
+    verdict = judge(labels, shares, settings.with_expected(shares), keeps_labels=False)
     differs = not case.dead_ends and verdict.outcome is not Outcome.PASSED
     return SentAnswer(str(verdict), differs, _build_curl(mesh, case, user_rules))
 

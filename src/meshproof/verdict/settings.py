@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+_MIN_TOLERANCE = 0.005  # of a tolerance that follows the weights: requests grow as 1/tolerance²
 EPS = 1e-9  # shares closer than this to 0, 1 or a bound count as equal to it
 
 
@@ -112,6 +113,24 @@ class Settings:
         changes: dict[str, Any] = dict(values)
         return replace(self, origins=origins, **changes)
 
+    def with_expected(self, expected: object) -> Settings:
+        """Return these settings for a check of what is expected, as `Judge` takes it.
+
+        A tolerance of the profile follows the smallest weight above 0: with half of it a share of
+        10 % is told from 5 % and from 15 %. It never gets wider than the profile's, nor below
+        half a point. Where somebody chose a tolerance, that holds.
+        """
+        origin = self.origins.get("tolerance")
+        if origin is None or origin.by not in _PROFILE_LABELS or not isinstance(expected, Mapping):
+            return self
+        shares = [share for share in read_shares(expected).values() if share > 0]
+        tolerance = max(min(shares) / 2, _MIN_TOLERANCE)
+        if len(shares) < 2 or tolerance >= self.tolerance - EPS:
+            return self
+        return self.with_values(
+            "half of the smallest weight", {"tolerance": tolerance}, is_local=True
+        )
+
 
 def _build_profile(name: str, tolerance: float, leak: float) -> Settings:
     """Return the settings of a profile."""
@@ -123,6 +142,7 @@ PROFILES: Mapping[str, Settings] = {
     name: _build_profile(name, tolerance, leak)
     for name, tolerance, leak in (("gate", 0.10, 0.01), ("nightly", 0.05, 0.001))
 }
+_PROFILE_LABELS = {settings.origins["tolerance"].by for settings in PROFILES.values()}
 
 
 def share_alpha(alpha_run: float, checks: int) -> tuple[float, float]:
