@@ -97,6 +97,9 @@ SCENARIOS = (
     Scenario("50/50 that is 60/40", {"v1": 60, "v2": 40}, {"v1": 50, "v2": 50}, False),
     Scenario("50/50 that is 55/45", {"v1": 55, "v2": 45}, {"v1": 50, "v2": 50}, False, 0.05),
     Scenario("50/50 that is 100/0", {"v1": 100}, {"v1": 50, "v2": 50}, False),
+    Scenario("90/10, healthy", {"v1": 90, "v2": 10}, {"v1": 90, "v2": 10}, True, 0.05),
+    Scenario("90/10 that is 95/5", {"v1": 95, "v2": 5}, {"v1": 90, "v2": 10}, False, 0.05),
+    Scenario("90/10 that is 85/15", {"v1": 85, "v2": 15}, {"v1": 90, "v2": 10}, False, 0.05),
     Scenario("rotation, healthy", {}, VERSIONS, True),
     Scenario(
         "thirds by weight, healthy",
