@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from meshproof.base import timeouts
-from meshproof.mesh.envoy.listeners import MIRROR_HEADER
+from meshproof.base.names import MIRROR_HEADER
 from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.mesh.protocol import Address
 from meshproof.oracle.derive import Call

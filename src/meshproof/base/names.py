@@ -6,6 +6,8 @@ Labels = tuple[tuple[str, str], ...]
 
 #: Header that marks the requests of a run: in access logs, in traces.
 RUN_HEADER = "x-meshproof-run"
+#: Header that marks the requests whose copies to a mirror are counted.
+MIRROR_HEADER = "x-meshproof-mirror"
 #: The gateway name that stands for all sidecars (Istio reference, VirtualService.gateways).
 MESH = "mesh"
 CLUSTER_DOMAIN = "svc.cluster.local"

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from meshproof.base.errors import Inconclusive, TlsFailed, pluralize
+from meshproof.base.names import MIRROR_HEADER
 from meshproof.mesh.echo.case_mesh import CaseMesh
 from meshproof.mesh.echo.listener import MarkerHeaders
 from meshproof.mesh.echo.workloads import FALSE_ALARM, Ambiguity
-from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.mesh.http import HttpResponse
 from meshproof.mesh.local_sender import LocalSender
 from meshproof.oracle.actions import Arrival, ExpectedHeaders, ProxyReply

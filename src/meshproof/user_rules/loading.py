@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from meshproof import rules
 from meshproof.base.errors import BadRules
+from meshproof.base.names import MIRROR_HEADER
 from meshproof.documents.contents import (
     Contents,
     LeftOut,
@@ -30,7 +31,6 @@ from meshproof.mesh.echo.workloads import (
     merge_twins,
     plan_echo_workloads,
 )
-from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.mesh.http import HttpRequest
 from meshproof.oracle import derive, gaps
 from meshproof.oracle.dead_ends import mark_dead_ends

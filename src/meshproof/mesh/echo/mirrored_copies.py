@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from meshproof.base import timeouts
+from meshproof.base.names import MIRROR_HEADER
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.envoy.admin import STATS_LISTENER
 from meshproof.mesh.envoy.envoy import Envoy
-from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 
 #: Requests under way or waiting to be sent (Envoy's docs, cluster statistics).
 _ACTIVE_REQUESTS_STATS = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"

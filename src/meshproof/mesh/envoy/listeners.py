@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshproof.base.names import RUN_HEADER
+from meshproof.base.names import MIRROR_HEADER, RUN_HEADER
 from meshproof.mesh.envoy import hops
 from meshproof.mesh.envoy.actions import make_cors_filter, make_fault_filter
 from meshproof.mesh.envoy.certificates import Identity
@@ -20,8 +20,6 @@ from meshproof.rules.model import MtlsMode, TlsMode
 
 _API = "type.googleapis.com/envoy"
 _ALPN = ["istio"]
-#: Header of requests whose mirrored copies are counted at the workloads.
-MIRROR_HEADER = "x-meshproof-mirror"
 RUN_TAG = "meshproof.run.record"
 TRACE_CLUSTER = "trace_collector"
 
