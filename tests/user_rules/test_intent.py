@@ -101,6 +101,8 @@ def test_routes_that_no_expectation_touches_are_named(folder: Path) -> None:
         ("intent: [{name: a, request: {host: x}}]", "expected one of 'to', 'status', 'redirect'"),
         ("intent: [{name: a, request: {host: x}, to: cart, status: 404}]", "either 'to', or"),
         ("intent: [{name: a, request: {host: x, path: cart}, to: c}]", "begins with /"),
+        ("intent: [{name: a, request: {host: x}, to: c, headers: {x-a: 1}}]", "expected text"),
+        ("intent: [{name: a, request: {host: x}, status: 404, headers: {a: b}}]", "nowhere"),
         ("intent: [{name: a, request: {host: x}, to: {cart: 0}}]", "not all 0"),
         ("intent: [{name: a, request: {host: x}, to: {cart: many}}]", "a number from 0 to"),
         ("intent: [{name: a, request: {host: x}, to: c, tolerance: 2}]", "from 0.001 to 0.999"),
@@ -175,3 +177,48 @@ def test_rules_that_say_otherwise_are_red_and_right_ones_green(
         "intent: beta testers see v2 -> cart v2",
         "intent: canary is a tenth -> cart v1 90 %, cart v2 10 %",
     ]
+
+
+HEADER_RULES = f"""{RULES.partition("  - name: beta")[0]}\
+  - name: api
+    match: [{{uri: {{prefix: /api}}}}]
+    headers:
+      request: {{set: {{x-tier: gold}}, remove: [x-debug]}}
+      response: {{set: {{x-from: api}}}}
+    mirror: {{host: audit}}
+    route: [{{destination: {{host: cart, subset: v1}}}}]
+"""
+HEADER_INTENT = """\
+intent:
+- name: the tier is known
+  request: {host: shop.example, path: /api, headers: {x-debug: "1"}}
+  to: cart v1
+  headers: {X-Tier: gold, x-debug: null}
+  response_headers: {x-from: api}
+- name: an audit sees it
+  request: {host: shop.example, path: /api}
+  to: cart v1
+  mirror: audit
+- name: old links move
+  request: {host: shop.example, path: /old}
+  redirect: http://shop.example/cart
+  response_headers: {x-from: null}
+"""
+
+
+@pytest.mark.local
+def test_headers_and_copies_are_judged_as_they_are_meant(
+    folder: Path, meshproof: Callable[..., Any]
+) -> None:
+    (folder / "shop.yaml").write_text(HEADER_RULES)
+    (folder / "meshproof.yaml").write_text(HEADER_INTENT)
+    ended = meshproof("test", "--rules", str(folder), "-k", "intent")
+    assert ended.code == 0, ended.output
+    wrong = HEADER_RULES.replace("gold", "silver").replace("    mirror: {host: audit}\n", "")
+    (folder / "shop.yaml").write_text(f"{wrong}  - route: [{{destination: {{host: audit}}}}]\n")
+    ended = meshproof("test", "--rules", str(folder), "-k", "intent")
+    assert ended.list_failed() == [
+        "intent: the tier is known -> cart v1",
+        "intent: an audit sees it -> cart v1",
+    ]
+    assert "x-tier arrived as 'silver', not 'gold'" in " ".join(ended.output.split())

@@ -21,7 +21,14 @@ from meshproof.base.errors import BadRules, UsageError, pluralize, suggest_neare
 from meshproof.base.names import CLUSTER_DOMAIN, format_labels
 from meshproof.documents.parser import parse_values
 from meshproof.documents.value import At, Value
-from meshproof.oracle.actions import Destination, ExpectedAnswer, ProxyReply, Shares
+from meshproof.oracle.actions import (
+    Arrival,
+    Destination,
+    ExpectedAnswer,
+    ExpectedHeaders,
+    ProxyReply,
+    Shares,
+)
 from meshproof.oracle.case import Case
 from meshproof.rules.judge_options import Option
 from meshproof.user_rules.called_url import CalledUrl, build_call
@@ -33,7 +40,10 @@ if TYPE_CHECKING:
 #: The file beside the rules that is read without being named.
 FILE_NAME = "meshproof.yaml"
 #: The keys of an expectation and of its request; docs/reference/intent.schema.json is made of them.
-KEYS = ("name", "request", "to", "status", "redirect", "mirror", "tolerance")
+KEYS = (
+    *("name", "request", "to", "status", "redirect"),
+    *("headers", "response_headers", "mirror", "tolerance"),
+)
 REQUEST_KEYS = ("host", "path", "method", "headers", "port", "from")
 _MAX_WEIGHT = 1_000_000
 _REDIRECT_STATUSES = (301, 302, 303, 307, 308)
@@ -44,7 +54,9 @@ class Expectation:
     """One expectation as it is written: a request, and who or what answers it.
 
     `destinations` are words for a destination -> its weight; with `status` the proxy answers,
-    with `redirect` it sends the client there. `mirror` are words for who gets copies. `tolerance`
+    with `redirect` it sends the client there. `headers` are those with which the request must
+    arrive, `response_headers` those that the client must get; None is for one that must not be
+    there. `mirror` are words for who gets copies. `tolerance`
     is the share (0..1) by which a weight may be off, None for the run's.
     """
 
@@ -58,6 +70,8 @@ class Expectation:
     mirror: str = ""
     tolerance: float | None = None
     tolerance_at: At | None = None
+    headers: ExpectedHeaders = ()
+    response_headers: ExpectedHeaders = ()
 
 
 def read_expectations(path: str) -> list[Expectation]:
@@ -142,6 +156,9 @@ def _read_expectation(value: Value) -> Expectation:
         raise value.at.error(f"{value.described_path}: expected one of 'to', 'status', 'redirect'")
     if to is not None and (status is not None or redirect is not None):
         raise to.at.error(f"{to.described_path}: either 'to', or 'status' and 'redirect'")
+    headers, response_headers = value.get("headers"), value.get("response_headers")
+    if headers is not None and to is None:
+        raise headers.at.error(f"{headers.described_path}: they arrive nowhere without 'to'")
     return Expectation(
         value.need("name").non_empty_text(),
         value.at,
@@ -153,6 +170,16 @@ def _read_expectation(value: Value) -> Expectation:
         mirror.non_empty_text() if mirror is not None else "",
         _read_number(tolerance, 0.001, 0.999) if tolerance is not None else None,
         tolerance.at if tolerance is not None else None,
+        _read_expected_headers(headers),
+        _read_expected_headers(response_headers),
+    )
+
+
+def _read_expected_headers(value: Value | None) -> ExpectedHeaders:
+    """Return header (lower case) -> its text; None for `null`: it must not be there."""
+    return tuple(
+        (name.lower(), None if header.content is None else header.text())
+        for name, header in (value.mapping() if value is not None else {}).items()
     )
 
 
@@ -259,6 +286,7 @@ def _make_case(
         1.0 if reply else 0.0,
         min_seconds=case.answer.min_seconds,
         extra_seconds=case.answer.extra_seconds,
+        arrivals=_make_arrivals(expectation, case, len(shares)),
         mirrors=mirror,
     )
     taken = explanation.taken
@@ -316,7 +344,23 @@ def _make_reply(expectation: Expectation) -> ProxyReply | None:
         return None
     status = expectation.status or _REDIRECT_STATUSES[0]
     summary = f"{status} to {expectation.redirect}" if expectation.redirect else str(status)
-    return ProxyReply(status, summary, expectation.redirect)
+    return ProxyReply(
+        status, summary, expectation.redirect, response_headers=expectation.response_headers
+    )
+
+
+def _make_arrivals(expectation: Expectation, case: Case, count: int) -> tuple[Arrival, ...]:
+    """Return how the request must arrive at each of `count` destinations; () where none is meant.
+
+    Path and authority are those that the rules give it: an expectation says nothing of them.
+    """
+    if not (expectation.headers or expectation.response_headers):
+        return ()
+    by_rules = next(iter(case.answer.arrivals), None)
+    path = by_rules.path if by_rules else case.call.request_target
+    authority = by_rules.authority if by_rules else case.call.host_header
+    arrival = Arrival(path, authority, expectation.headers, expectation.response_headers)
+    return (arrival,) * count
 
 
 def _format_shares(shares: Shares) -> Iterator[str]:
