@@ -93,6 +93,18 @@ def test_routes_that_no_expectation_touches_are_named(folder: Path) -> None:
     assert "about 1 of 3 routes; none is about route 1 'old' of shop" in note
 
 
+def test_routes_without_an_expectation_fail_a_plan_that_asks_for_more(
+    folder: Path, capsys: Any
+) -> None:
+    assert main(["plan", str(folder), "--no-lint", "--fail-under", "100"]) == 0
+    capsys.readouterr()
+    (folder / "meshproof.yaml").write_text(INTENT.partition("- name: canary")[0])
+    assert main(["plan", str(folder), "--no-lint", "--fail-under", "34"]) == 1
+    message = "an expectation is about 33.33 % of the routes, less than --fail-under 34"
+    assert message in capsys.readouterr().err
+    assert main(["plan", str(folder), "--no-lint", "--fail-under", "33"]) == 0
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

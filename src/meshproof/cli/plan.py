@@ -74,7 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="PERCENT",
         default=0.0,
-        help="end with 1 when requests reach fewer of the routes (0 to 100)",
+        help="end with 1 when requests, or the expectations of an intent, are about fewer of the "
+        "routes (0 to 100)",
     )
     command_line.add_options(parser, "plan")
 
@@ -120,6 +121,12 @@ def _list_codes(user_rules: UserRules, fail_under: float) -> Iterator[int]:
         print_message(
             f"{prefix}{share:.4g} % of the routes are reached, less than "
             f"--fail-under {fail_under:g}"
+        )
+        yield errors.EXIT_FAILED
+    if user_rules.intent_share is not None and user_rules.intent_share * 100 < fail_under:
+        print_message(
+            f"{prefix}an expectation is about {user_rules.intent_share * 100:.4g} % of the routes, "
+            f"less than --fail-under {fail_under:g}"
         )
         yield errors.EXIT_FAILED
     if any(coverage.unreached for coverage in user_rules.plan.coverage):

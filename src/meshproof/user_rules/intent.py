@@ -12,7 +12,7 @@ expectation and the route that decides its request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,8 +124,14 @@ def add_intent(user_rules: UserRules, expectations: Iterable[Expectation]) -> Us
     if problems:
         raise BadRules("\n".join(map(str, problems)))
     plan = replace(user_rules.plan, cases=(*user_rules.plan.cases, *cases))
-    notes = (*user_rules.notes, *_describe_coverage(user_rules, cases))
-    return replace(user_rules, plan=plan, notes=notes)
+    untouched, route_count = _list_untouched(user_rules, cases)
+    note = _describe_coverage(untouched, route_count)
+    return replace(
+        user_rules,
+        plan=plan,
+        notes=(*user_rules.notes, note),
+        intent_share=1 - len(untouched) / route_count if route_count else 1.0,
+    )
 
 
 def write_intent(user_rules: UserRules) -> str:
@@ -369,8 +375,8 @@ def _format_shares(shares: Shares) -> Iterator[str]:
         yield f"{destination} {share * 100:.4g} %" if len(shares) > 1 else str(destination)
 
 
-def _describe_coverage(user_rules: UserRules, cases: Iterable[Case]) -> Iterator[str]:
-    """Yield a note that counts the routes of expectations and names the others."""
+def _list_untouched(user_rules: UserRules, cases: Iterable[Case]) -> tuple[list[str], int]:
+    """Return the routes that no expectation is about, in words, and how many routes there are."""
     touched = {(case.table_index, case.route_index) for case in cases}
     routes = [
         (number, index, coverage.table)
@@ -382,9 +388,14 @@ def _describe_coverage(user_rules: UserRules, cases: Iterable[Case]) -> Iterator
         for number, index, table in routes
         if (number, index) not in touched
     ]
-    count = len(routes) - len(untouched)
+    return untouched, len(routes)
+
+
+def _describe_coverage(untouched: Sequence[str], route_count: int) -> str:
+    """Return a note that counts the routes of expectations and names the others."""
+    count = route_count - len(untouched)
     others = f"; none is about {', '.join(untouched)}" if untouched else ""
-    yield f"intent: expectations are about {count} of {pluralize(len(routes), 'route')}{others}"
+    return f"intent: expectations are about {count} of {pluralize(route_count, 'route')}{others}"
 
 
 def _name_case(case: Case, user_rules: UserRules) -> str:

@@ -102,7 +102,8 @@ class UserRules:
     `unproven` are fields of the rules that no case can prove, `excluded` are objects that are not
     checked at all, `notes` say what of the files takes no part. `variant` names which of several
     objects of one name are among the rules. `lint_errors` and `route_warnings` are what lint says,
-    the latter by table and route; `lint_notes` is what it says of no route.
+    the latter by table and route; `lint_notes` is what it says of no route. `intent_share` is the
+    share of the routes (0..1) that an expectation is about, None where there is no intent.
     """
 
     rules: RuleSet
@@ -115,6 +116,7 @@ class UserRules:
     lint_errors: tuple[LintError, ...] = ()
     route_warnings: Mapping[tuple[int, int | None], tuple[str, ...]] = field(default_factory=dict)
     lint_notes: tuple[str, ...] = ()
+    intent_share: float | None = None
 
     @cached_property
     def workloads(self) -> Workloads:
