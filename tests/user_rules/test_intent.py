@@ -177,7 +177,7 @@ def test_a_first_file_of_the_rules_holds_for_them(folder: Path, capsys: Any) -> 
 def test_rules_that_say_otherwise_are_red_and_right_ones_green(
     folder: Path, meshproof: Callable[..., Any]
 ) -> None:
-    ended = meshproof("test", "--rules", str(folder), "-k", "intent")
+    ended = meshproof("test", "--rules", str(folder), "-k", "intent", "--alpha", "1e-7")
     assert ended.code == 0, ended.output
     assert sum(result.promise.startswith("intent: ") for result in ended.all_results) == 4
     wrong = RULES.replace("weight: 90", "weight: X").replace("weight: 10", "weight: 90")
