@@ -82,8 +82,8 @@ def test_a_regular_split_passes_without_the_order() -> None:
 
 def test_a_check_of_no_order_gives_its_alpha_to_the_weights() -> None:
     labels = "v1\nv2\n" * 1000
-    both = run_judge("--expect", "v1=50,v2=50", "--no-independence", "-o", "json", labels=labels)
-    (verdict,) = json.loads(both.stdout)["verdicts"]
+    process = run_judge("--expect", "v1=50,v2=50", "--no-independence", "-o", "json", labels=labels)
+    verdict = json.loads(process.stdout)
     assert verdict["settings"]["alpha"] == 1e-4
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: So many requests of a split are sent: enough to see more than one destination.
 _SPLIT_REQUESTS = 20
+#: The judge needs hundreds of requests: they are sent so many at once, by so many workers.
+_JUDGED_BATCH, _WORKERS = 20, 4
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def judge_mesh(mesh: CaseMesh, case: Case, user_rules: UserRules, settings: Sett
     comparison = CaseComparison.for_case(case, mesh)
     if len(comparison.expected_shares) < 2:
         return ask_mesh(mesh, case, user_rules)
-    labels = _send_repeatedly(mesh, case, user_rules, comparison)
+    labels = _send_repeatedly(mesh, case, user_rules, comparison, _JUDGED_BATCH)
     shares = comparison.expected_shares
     verdict = judge(labels, shares, settings.with_expected(shares), keeps_labels=False)
     differs = not case.dead_ends and verdict.outcome is not Outcome.PASSED
@@ -148,20 +150,24 @@ def judge_mesh(mesh: CaseMesh, case: Case, user_rules: UserRules, settings: Sett
 
 
 def _send_repeatedly(
-    mesh: CaseMesh, case: Case, user_rules: UserRules, comparison: CaseComparison
+    mesh: CaseMesh, case: Case, user_rules: UserRules, comparison: CaseComparison, batch: int = 1
 ) -> Iterator[str]:
-    """Yield who answered the request of a case, again and again, or what came in place of it."""
+    """Yield in send order who answered the request of a case, or what came in place of it.
+
+    `batch` requests are sent at once, by several workers.
+    """
     request, address, sender = (
         user_rules.build_request(case),
         mesh.address(case.call),
         mesh.sender(case),
     )
     while True:
-        (response,) = sender.send(address, [request.with_next_number()], 1, keep_alive=True)
-        if isinstance(response, HttpResponse):
-            yield comparison.label(response) or f"HTTP {response.status}"
-        else:
-            yield f"no response ({response.reason})"
+        requests = [request.with_next_number() for _ in range(batch)]
+        for response in sender.send(address, requests, min(batch, _WORKERS), keep_alive=True):
+            if isinstance(response, HttpResponse):
+                yield comparison.label(response) or f"HTTP {response.status}"
+            else:
+                yield f"no response ({response.reason})"
 
 
 def _build_curl(mesh: CaseMesh, case: Case, user_rules: UserRules) -> str:
