@@ -6,8 +6,9 @@ from meshproof.base.errors import pluralize
 from meshproof.mesh.protocol import Served
 from meshproof.run.broken import BrokenByCause, count_without_cause, group_by_cause
 from meshproof.run.record import Check, Outcome, Result, Run
-from meshproof.verdict.phrases import describe_expected
-from meshproof.verdict.report import compute_false_alarm_rate
+from meshproof.verdict import Outcome as Judged
+from meshproof.verdict.phrases import describe_expected, format_rate
+from meshproof.verdict.report import compute_false_alarm_rate, describe_fault
 
 #: Labels of a failure that come before the parts of its checks.
 _BEFORE_CHECKS = ("promise", "cause", "get it")
@@ -20,7 +21,7 @@ def _is_or_are(count: int) -> str:
 
 def render_headline(run: Run) -> str:
     """Return the verdict on the run as one sentence without its full stop."""
-    total = len(run.results)
+    total = run.count_supported() or len(run.results)
     if run.interrupted:
         return f"Interrupted after {pluralize(total, 'promise')}"
     if run.error:
@@ -40,6 +41,32 @@ def render_headline(run: Run) -> str:
     return (
         f"Inconclusive: {promises} {_is_or_are(count)} undecided" if count else _explain_open(run)
     )
+
+
+def list_ruled_out(run: Run) -> list[str]:
+    """Return what the passed promises rule out, one line for each chance to miss it."""
+    faults_by_rate: dict[float, list[str]] = {}
+    for result in run.results:
+        for check in result.checks if result.outcome is Outcome.PASSED else ():
+            if check.verdict.outcome is Judged.PASSED:
+                faults = faults_by_rate.setdefault(check.verdict.settings.beta, [])
+                if (fault := describe_fault(check.verdict)) not in faults:
+                    faults.append(fault)
+    return [
+        f"{'; '.join(faults)} (missed at most {format_rate(rate)})"
+        for rate, faults in faults_by_rate.items()
+    ]
+
+
+def join_not_supported(run: Run) -> str:
+    """Return the names of the promises that this mesh cannot have: `addon jaeger, zipkin; ...`."""
+    names_by_kind: dict[str, dict[str, None]] = {}
+    for result in run.results:
+        if result.outcome is Outcome.NOT_SUPPORTED and not result.is_needed:
+            separator = ": " if ": " in result.promise else " "
+            kind, _, name = result.promise.partition(separator)
+            names_by_kind.setdefault(kind + separator, {})[name] = None
+    return "; ".join(kind + ", ".join(names) for kind, names in names_by_kind.items())
 
 
 def _explain_open(run: Run) -> str:

@@ -6,7 +6,7 @@ import atexit
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -16,7 +16,7 @@ from meshproof.run.broken import BrokenByCause, group_by_cause, has_cause
 from meshproof.run.cause import Cause
 from meshproof.run.record import Outcome, Result, Run
 
-from . import _phrases, _terminal
+from . import _phrases, _rows, _terminal
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -55,6 +55,8 @@ class Writer:
         self._printed_facts: set[str] = set()
         self._run: Run | None = None
         self._known_causes: set[Cause] = set()
+        self._route: _rows.RouteCases | None = None
+        self._printed_file = ""
 
     def started(self, run: Run) -> None:
         """Print the mesh and what a pass proves; start the status line."""
@@ -67,8 +69,10 @@ class Writer:
             emoji=False,
             highlight=False,
         )
-        self._print(f"meshproof {run.version}, {run.mesh} mesh", style="bold")
         self._run = run
+        if run.is_quiet:
+            return
+        self._print(f"meshproof {run.version}, {run.mesh} mesh", style="bold")
         self._print_facts(run)
         if self._has_status_line:
             from rich.live import Live
@@ -86,46 +90,105 @@ class Writer:
             atexit.register(self._stop_status_line)
 
     def progress(self, text: str) -> None:
-        """Show `text` in the status line, or print it if there is no status line."""
-        if self._status.update(escape_line(text)) and not self._has_status_line:
-            self._print(text, "... ", "dim")
+        """Show `text` in the status line; where there is none, print it after a long silence."""
+        if self._run is None or self._run.is_quiet:
+            return
+        number = len(self._run.results) + 1
+        counter = f"[{number}/{self._run.planned}] " if number <= self._run.planned else ""
+        if self._status.update(escape_line(counter + text)) and not self._has_status_line:
+            self._print(counter + text, "... ", "dim")
 
     def finished(self, result: Result) -> None:
-        """Print one line for the promise, and below it the statements of its checks."""
+        """Print a row for a promise, or for a route once its cases have ended; all of what failed.
+
+        With -v each case has its row, and the statements of its checks below it.
+        """
         self._status.update("")
+        if self._run and self._run.is_quiet:
+            return
+        is_verbose = self._run is not None and self._run.is_verbose
         if self._run:
             self._print_facts(self._run)  # a mesh knows its stand-ins only once it is up
-        mark, colour = _MARKS[result.outcome][self._mark_index], _MARKS[result.outcome][2]
-        duration = _phrases.format_duration(result.seconds)
-        name_width = min(self._console.width - 2 - 25, NAME_WIDTH)
-        is_user_case = result.rule and not result.dialect  # one of many cases of a user's own rules
-        name = escape_line(result.name)
-        if len(name) <= name_width and not is_user_case:
-            line = f"{name:<{name_width}} {result.outcome:<14} {duration:>9}"
+        if is_verbose or not _is_user_case(result):
+            self._end_route()
+            self._print_result(result, is_verbose)
+            self._print_warnings(result)
         else:
-            place = [escape_line(result.rule)] if is_user_case else []
-            line = "  ".join([name, result.outcome, duration, *place])
-        self._print(line, f"{mark} ", colour)
-        lines = [] if self._is_known_cause(result) else _phrases.list_statements(result)
-        if result.outcome is Outcome.NOT_SUPPORTED:
-            lines = [result.message]  # the feature, and how to get it
-        self._print("\n".join(lines), "  ")
+            self._add_to_route(result)
+        if result.served and is_verbose:
+            self._print_once("settled", _phrases.describe_settling(result.served))
+
+    def _add_to_route(self, result: Result) -> None:
+        """Add a case to the row of its route; print it at once where it did not pass."""
+        if self._route is None or self._route.route != result.route:
+            self._end_route()
+            self._route = _rows.RouteCases(result.route)
+        self._route.results.append(result)
+        if result.outcome is not Outcome.PASSED and not self._is_known_cause(result):
+            self._print_result(result, is_verbose=False)
+
+    def _end_route(self) -> None:
+        """Print the row of the route whose cases have ended, below the name of its file."""
+        route, self._route = self._route, None
+        if route is None:
+            return
+        if route.file != self._printed_file:
+            self._printed_file = route.file
+            self._print(route.file)
+        worst = next((result.outcome for result in route.broken), Outcome.PASSED)
+        row = route.render(self._console.width - 4)
+        self._print(row, f"  {_MARKS[worst][self._mark_index]} ", _MARKS[worst][2])
+        self._print_shares(route.results, "    ")
+        for result in route.results:
+            self._print_warnings(result)
+        self._status.note_output()
+
+    def _print_warnings(self, result: Result) -> None:
+        """Print what lint says of the route of a case, once."""
         for warning in result.warnings:
             self._print_once("lint", warning)
-        if result.served:
-            self._print_once("settled", _phrases.describe_settling(result.served))
+
+    def _print_result(self, result: Result, is_verbose: bool) -> None:
+        """Print the row of one promise or case, and what it rests on as far as asked for."""
+        if result.outcome is Outcome.NOT_SUPPORTED and not (is_verbose or result.is_needed):
+            return  # all of them are one line at the end
+        mark, colour = _MARKS[result.outcome][self._mark_index], _MARKS[result.outcome][2]
+        self._print(self._render_row(result), f"{mark} ", colour)
+        lines = [] if self._is_known_cause(result) else _phrases.list_statements(result)
+        if cause := _find_cause(result):
+            self._known_causes.add(cause)
+        if result.outcome is Outcome.NOT_SUPPORTED:
+            lines = [result.message]  # the feature, and how to get it
+        if result.outcome is Outcome.PASSED and not is_verbose:
+            self._print_shares([result], "  ")
+        else:
+            self._print("\n".join(lines), "  ")
+        self._status.note_output()
+
+    def _render_row(self, result: Result) -> str:
+        """Return name, outcome and duration in columns; of a user's case its place, too."""
+        duration = _phrases.format_duration(result.seconds)
+        name_width = min(self._console.width - 2 - 25, NAME_WIDTH)
+        is_user_case = _is_user_case(result)
+        name = escape_line(result.name)
+        if len(name) <= name_width and not is_user_case:
+            return f"{name:<{name_width}} {result.outcome:<14} {duration:>9}"
+        place = [escape_line(result.rule)] if is_user_case else []
+        return "  ".join([name, result.outcome, duration, *place])
+
+    def _print_shares(self, results: Sequence[Result], indent: str) -> None:
+        """Print the shares of the largest check of `results` as a bar, where there are shares."""
+        self._print(_rows.render_shares(results, draws_unicode=self._mark_index == 0), indent)
 
     def ended(self, run: Run) -> None:
         """Print every failure in full, then the verdict on the run as the last line."""
         self._stop_status_line()
-        self._print_facts(run)
-        for group in group_by_cause(run):
+        if not run.is_quiet:
+            self._end_route()
+            self._print_facts(run)
+            self._print_summary(run)
+            self._print_failures(run)
             self._console.print()
-            self._print_cause(group)
-        for number, result in enumerate(_find_unsuccessful(run), start=1):
-            self._console.print()
-            self._print_failure(number, result)
-        self._console.print()
         duration, requests = _phrases.format_duration(run.seconds), _phrases.count_requests(run)
         verdict_line = (  # one line however long: it is what `| tail -1` shows
             f"{_phrases.render_headline(run)}. {_phrases.render_counts(run)}; "
@@ -134,12 +197,27 @@ class Writer:
         self._console.print(escape_line(verdict_line), style=_MARKS[run.outcome][2], soft_wrap=True)
         self._stdout.close()
 
+    def _print_summary(self, run: Run) -> None:
+        """Print once for all promises: what was ruled out, and what this mesh cannot have."""
+        if run.is_verbose:
+            return
+        for line in _phrases.list_ruled_out(run):
+            self._print_once("ruled out", line)
+        if names := _phrases.join_not_supported(run):
+            self._print_once("not here", f"not supported by this mesh: {names} (-v says why)")
+
+    def _print_failures(self, run: Run) -> None:
+        """Print each cause once, then in full what has none."""
+        for group in group_by_cause(run):
+            self._console.print()
+            self._print_cause(group)
+        for number, result in enumerate(_find_unsuccessful(run), start=1):
+            self._console.print()
+            self._print_failure(number, result)
+
     def _is_known_cause(self, result: Result) -> bool:
-        """Say whether an earlier result has failed by the same cause."""
-        cause = result.failure.root_cause if result.failure and has_cause(result) else None
-        is_known = cause in self._known_causes
-        self._known_causes |= {cause} if cause else set()
-        return is_known
+        """Say whether a result that was printed has failed by the same cause."""
+        return _find_cause(result) in self._known_causes
 
     def _print_cause(self, group: BrokenByCause) -> None:
         """Print a cause once for all cases that it breaks: at most 12 lines."""
@@ -215,23 +293,27 @@ class _Status:
         self._frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if draws_dots else "|/-\\"
         self._text = ""
         self._shape = ""
-        self._shape_since = self._printed = time.monotonic()
+        self._shape_since = time.monotonic()
+        self._printed = self._shape_since - REPEAT_AFTER  # the first text is printed
 
     def update(self, text: str) -> bool:
-        """Store the new text; return whether a log should print it.
+        """Store the new text; return whether a log should print it: after REPEAT_AFTER seconds.
 
-        A text that differs from the last one only in its numbers is the same line with a new
-        count: a log prints it again after REPEAT_AFTER seconds.
+        A text that differs from the last one only in its numbers goes on with its clock.
         """
         now = time.monotonic()
         shape = re.sub(r"\d+", "#", text)
-        is_due = shape != self._shape or now - self._printed >= REPEAT_AFTER
+        is_due = bool(text) and now - self._printed >= REPEAT_AFTER
         if shape != self._shape:
             self._shape_since = now
         if is_due:
             self._printed = now
         self._text, self._shape = text, shape
-        return is_due and bool(text)
+        return is_due
+
+    def note_output(self) -> None:
+        """Note that something else was printed: a log is not silent."""
+        self._printed = time.monotonic()
 
     def render(self) -> Text:
         """Return the current line, with spinner and elapsed seconds."""
@@ -243,6 +325,16 @@ class _Status:
         return Text(
             f"{frame} {self._text}{elapsed}", no_wrap=True, overflow="ellipsis", style="dim"
         )
+
+
+def _find_cause(result: Result) -> Cause | None:
+    """Return the cause of a failed result, None where none is known."""
+    return result.failure.root_cause if result.failure and has_cause(result) else None
+
+
+def _is_user_case(result: Result) -> bool:
+    """Say whether a result is one of many cases of the user's own rules."""
+    return bool(result.rule and not result.dialect)
 
 
 def _shorten_lines(text: str, width: int) -> str:

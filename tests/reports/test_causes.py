@@ -81,6 +81,7 @@ def test_each_cause_is_one_block_of_at_most_twelve_lines(
     assert "e.g. beta a case" in words  # the one that breaks as a whole
     assert "repair labels that its pods have; or, if they are kept elsewhere: --inventory" in words
     assert output.count(CURL) == 2
+    assert output.count("  failed  ") == 2  # the first case of each cause
     assert "1. " not in output
     assert output.splitlines()[-1].startswith("Failed: 13 of 14 promises are broken, by 2 causes.")
 
@@ -91,6 +92,7 @@ def test_a_verbose_run_tells_every_case_too(
     run.is_verbose = True
     output = print_run(run, capsys, tmp_path)
     assert "13. more 8: failed" in output
+    assert output.count("  failed  ") == 13
     assert output.count(CURL) == 2 + 13
 
 

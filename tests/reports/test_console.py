@@ -10,7 +10,7 @@ import pytest
 from meshproof.reports import console
 from meshproof.run.record import Outcome, Result, Run
 from tests.obeyed import find_obeyed
-from tests.reports.conftest import build_run
+from tests.reports.conftest import build_check, build_run
 
 CURL = "see it      curl -s -H 'Host: bookinfo.local' http://127.0.0.1:32801/productpage"
 
@@ -37,7 +37,7 @@ def print_run(run: Run, capsys: pytest.CaptureFixture[str], *progress: str) -> l
 
 
 def test_exact_lines_without_a_terminal(mixed_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = print_run(mixed_run, capsys)
+    lines = print_run(replace(mixed_run, is_verbose=True), capsys)
     assert lines[:3] == [
         "meshproof 0.1.0, local mesh",
         f"  proves    {mixed_run.proven}",
@@ -47,7 +47,7 @@ def test_exact_lines_without_a_terminal(mixed_run: Run, capsys: pytest.CaptureFi
     statement = str(mixed_run.results[0].checks[0].verdict).removeprefix("passed: ")
     assert " ".join(lines[at + 1 : at + 3]).startswith(f"  {statement}")
     assert lines[-1] == (
-        "Failed: 2 of 8 promises are broken. 2 passed, 2 failed, 1 inconclusive, "
+        "Failed: 2 of 7 promises are broken. 2 passed, 2 failed, 1 inconclusive, "
         "1 not supported, 1 skipped, 1 mesh not ready; 2501 requests judged in 30 s; "
         "reports in meshproof-report"
     )
@@ -60,7 +60,7 @@ def test_how_the_mesh_settled_is_said_once(
     green_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     twice = [replace(result, served=green_run.results[0].served) for result in green_run.results]
-    lines = print_run(replace(green_run, results=twice), capsys)
+    lines = print_run(replace(green_run, results=twice, is_verbose=True), capsys)
     assert [line for line in lines if "settled" in line] == [f"  settled   {SETTLED}"]
     assert lines.index(f"  settled   {SETTLED}") > lines.index(
         "+ v3 only (VirtualService)                         passed             1.3 s"
@@ -109,7 +109,7 @@ def test_a_message_that_holds_the_parts_is_not_said_twice(
 def test_not_supported_names_the_feature_and_how_to_get_it(
     mixed_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = print_run(mixed_run, capsys)
+    lines = print_run(replace(mixed_run, is_verbose=True), capsys)
     at = next(number for number, line in enumerate(lines) if "addon grafana" in line)
     assert lines[at + 1] == (
         "  grafana is not installed. Get it with apt-get install grafana, or name one with "
@@ -117,14 +117,78 @@ def test_not_supported_names_the_feature_and_how_to_get_it(
     )
 
 
-def test_a_log_gets_a_line_that_counts_on_once(
+def test_a_log_gets_a_line_where_it_was_silent_for_long(
+    empty_run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["starting 8 Envoys", "starting 9 Envoys", "sending"]
+    assert find_progress(print_run(empty_run, capsys, *texts)) == ["... starting 8 Envoys"]
+    monkeypatch.setattr(console, "REPEAT_AFTER", 0)
+    assert find_progress(print_run(empty_run, capsys, *texts)) == [f"... {text}" for text in texts]
+
+
+def test_progress_says_how_far_the_run_is(
     empty_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = print_run(empty_run, capsys, "starting 8 Envoys", "starting 9 Envoys", "sending")
-    assert [line for line in lines if line.startswith("...")] == [
-        "... starting 8 Envoys",
-        "... sending",
+    lines = print_run(replace(empty_run, planned=25), capsys, "sending")
+    assert find_progress(lines) == ["... [1/25] sending"]
+
+
+def find_progress(lines: list[str]) -> list[str]:
+    return [line for line in lines if line.startswith("...")]
+
+
+def test_a_green_run_of_all_promises_fits_forty_lines(
+    green_run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lacks = [
+        Result(f"addon {name}", "", Outcome.NOT_SUPPORTED, reason=f"{name} is not installed")
+        for name in ("jaeger", "zipkin")
     ]
+    lines = print_run(replace(green_run, results=[*green_run.results * 7, *lacks]), capsys)
+    assert len(lines) <= 40
+    assert sum(" passed " in line for line in lines) == 14
+    text = " ".join(" ".join(lines).split())
+    assert "not supported by this mesh: addon jaeger, zipkin (-v says why)" in text
+    assert "ruled out a leak of 1 % or more; another version with 10 % or more (missed at" in text
+    assert lines[-1].startswith("Passed: 14 of 14 promises are kept. 14 passed, 2 not supported;")
+
+
+def test_shares_are_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    check = build_check("", ["v1", "v2", "v2", "v2"] * 100, ["v1", "v2"])
+    run = build_run([Result("split", "", Outcome.PASSED, checks=(check,))])
+    lines = print_run(run, capsys)
+    assert "  #####---------------  v1 25.7 %, v2 74.3 % of 70 answers" in lines
+
+
+def build_case(name: str, route: str, line: int, outcome: Outcome = Outcome.PASSED) -> Result:
+    return Result(name, "", outcome, rule=f"k8s/shop.yaml:{line}", route=route, reason="no answer")
+
+
+def test_a_route_is_one_row_with_its_cases(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    cases = [
+        build_case("path /a -> v1", "a", 7),
+        build_case("path /ab -> v1", "a", 6),
+        build_case("path /b -> v2", "b", 12),
+        build_case("path /bc -> v2", "b", 12, Outcome.INCONCLUSIVE),
+    ]
+    lines = print_run(build_run(cases), capsys)
+    rows = [line for line in lines if line.startswith(("  + ", "  ? ", "k8s", "?"))]
+    assert [" ".join(row.split()) for row in rows] == [
+        "k8s/shop.yaml",
+        "+ path /a -> v1 2 cases :7",
+        "? path /bc -> v2 inconclusive 0.0 s k8s/shop.yaml:12",
+        "? path /b -> v2 1 of 2 cases not passed :12",
+    ]
+    assert all(len(row) == 80 for row in rows if row.startswith("  "))
+
+
+def test_a_quiet_run_is_one_line(mixed_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = print_run(replace(mixed_run, is_quiet=True), capsys, "sending")
+    assert line.startswith("Failed: 2 of 7 promises are broken.")
 
 
 def test_a_run_over_nothing_is_not_green(
@@ -175,7 +239,7 @@ from pathlib import Path
 from meshproof.reports.console import Writer
 from meshproof.run.record import Outcome, Result, Run
 from tests.obeyed import find_obeyed
-from tests.reports.conftest import build_run
+from tests.reports.conftest import build_check, build_run
 run = Run.from_json(Path(sys.argv[1]).read_text())
 results, run.results = run.results, []
 writer = Writer(Path("out"))

@@ -137,6 +137,7 @@ class Recorder:
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             notes=list(self._context.notes),
             is_verbose=config.option.verbose > 0,
+            is_quiet=config.option.verbose < 0,
         )
 
     def _choose_writers(self) -> list[Writer]:
@@ -159,6 +160,10 @@ class Recorder:
         """Tell the writers that the run begins."""
         self._context.report_progress = self._report_progress
         self._notify_writers(lambda writer: writer.started(self.run))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note how many tests the run has."""
+        self.run.planned = len(session.items)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Remember a collection error: pytest then reports the run as interrupted."""

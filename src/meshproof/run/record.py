@@ -160,7 +160,8 @@ class Run:
     `seconds` the wall time, `not_proven` has a line for each part of the user's rules that no
     request proves, `unreached` one for each route that no request reaches, `error` the message of
     an error that ended the whole run, else empty. With `is_verbose` every broken case is told in
-    full, also those of one cause.
+    full, also those of one cause; with `is_quiet` the console has one line. `planned` is how many
+    tests the run has (0: not known yet).
     """
 
     version: str
@@ -173,6 +174,8 @@ class Run:
     not_proven: list[str] = field(default_factory=list)
     unreached: list[str] = field(default_factory=list)
     is_verbose: bool = False
+    is_quiet: bool = False
+    planned: int = 0
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
@@ -181,6 +184,13 @@ class Run:
     def count(self, outcome: Outcome) -> int:
         """Return how many results ended with `outcome`."""
         return sum(result.outcome is outcome for result in self.results)
+
+    def count_supported(self) -> int:
+        """Return how many promises count: all but those that the mesh cannot have."""
+        return sum(
+            result.is_needed or result.outcome is not Outcome.NOT_SUPPORTED
+            for result in self.results
+        )
 
     @property
     def lacking(self) -> list[Result]:

@@ -42,7 +42,7 @@ def format_statement(verdict: Verdict) -> str:
         loosened = verdict.loosened()
         loosened_text = f"; looser than the run: {join_names(loosened)}" if loosened else ""
         observed = f"{_describe_counts(verdict)}{declared}"
-        return f"{observed}; {_describe_fault(verdict)} is ruled out {miss_rate}{loosened_text}"
+        return f"{observed}; {describe_fault(verdict)} is ruled out {miss_rate}{loosened_text}"
     alpha = compute_false_alarm_rate(verdict) if verdict.outcome is Outcome.FAILED else 0.0
     rate = f"; a false alarm at most {format_rate(alpha)}" if alpha else ""
     return f"{verdict.reason} [{_describe_counts(verdict)}{rate}]"
@@ -129,7 +129,7 @@ def _describe_unnamed(verdict: Verdict) -> str:
     return f", and {verdict.unnamed} that named no version ({share})"
 
 
-def _describe_fault(verdict: Verdict) -> str:
+def describe_fault(verdict: Verdict) -> str:
     """Return the smallest fault that the check must catch."""
     settings = verdict.settings
     if verdict.kind == "presence":
@@ -223,7 +223,7 @@ def _describe_rates(verdict: Verdict) -> str:
     """Return the error rates and the most answers needed."""
     alpha = compute_false_alarm_rate(verdict)
     fails = f"fails at most {format_rate(alpha)}" if alpha else "never fails"
-    fault = _describe_fault(verdict)
+    fault = describe_fault(verdict)
     return (
         f"{fault[0].upper()}{fault[1:]} passes at most {format_rate(verdict.settings.beta)}; "
         f"a kept promise {fails}. Never more than {format_answers(verdict.n_max)} are needed."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from meshproof import apps
 from meshproof.base import timeouts
@@ -120,7 +120,18 @@ def describe_standins(pods: Iterable[Pod]) -> list[str]:
     for image in sorted({pod.image for pod in pods}):
         repository = apps.parse_repository(image)
         modules.setdefault(apps.find_standin(image).module, []).append(repository)
-    return [f"{module} for {', '.join(images)}" for module, images in modules.items()]
+    return [f"{module} for {_join_images(images)}" for module, images in modules.items()]
+
+
+def _join_images(repositories: Sequence[str]) -> str:
+    """Return names of images, what all begin with once: `weaveworksdemos/* (front-end, orders)`."""
+    start = repositories[0]
+    while not all(name.startswith(start) for name in repositories):
+        start = start[:-1]
+    start = start[: max(start.rfind("/"), start.rfind("-")) + 1]
+    if len(repositories) < 2 or not start:
+        return ", ".join(repositories)
+    return f"{start}* ({', '.join(name.removeprefix(start) for name in repositories)})"
 
 
 def make_replica(pod: Pod) -> Replica:

@@ -1,0 +1,96 @@
+"""Rows of the console: what was seen as a bar, a route of the user's rules with all its cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from meshproof.base.errors import pluralize
+from meshproof.run.record import Check, Outcome, Result
+from meshproof.verdict.phrases import format_answers, format_percent
+
+BAR_WIDTH = 20
+#: Signs of a bar's versions in turn, where the terminal draws Unicode and elsewhere.
+_UNICODE_SIGNS, _ASCII_SIGNS = "█░▓▒", "#-=."
+
+
+@dataclass
+class RouteCases:
+    """The cases of one route of the user's rules that have ended so far."""
+
+    route: str
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def broken(self) -> list[Result]:
+        """The cases that did not pass."""
+        return [result for result in self.results if result.outcome is not Outcome.PASSED]
+
+    @property
+    def file(self) -> str:
+        """The file of the route, as given by the user."""
+        return _split_place(self._own_case)[0]
+
+    @property
+    def _own_case(self) -> Result:
+        """The case that stands for the route.
+
+        What just misses an earlier route ends here, too, with a place there: the last place counts.
+        """
+        return max(self.results, key=lambda result: _split_place(result)[1])
+
+    def render(self, width: int) -> str:
+        """Return the row: its own case, how many cases, line in the file; `width` columns."""
+        cases = pluralize(len(self.results), "case")
+        if self.broken:
+            cases = f"{len(self.broken)} of {cases} not passed"
+        place = f":{_split_place(self._own_case)[1]}"
+        tail = f"  {cases:>9} {place:>6}"
+        room = max(width - len(tail), 10)
+        return f"{_shorten(self._own_case.promise, room):<{room}}{tail}"
+
+
+def _split_place(result: Result) -> tuple[str, int]:
+    """Return file and line (0: not known) of the rule that a case is about."""
+    file, _, line = result.rule.rpartition(":")
+    return (file, int(line)) if line.isdecimal() else (result.rule, 0)
+
+
+def render_shares(results: Sequence[Result], *, draws_unicode: bool) -> str:
+    """Return a bar and the shares of the check with most answers of several versions; else ""."""
+    checks = [check for result in results for check in result.checks if _has_shares(check)]
+    if not checks:
+        return ""
+    largest = max(checks, key=lambda check: check.verdict.n)
+    return f"{_render_bar(largest, draws_unicode)}  {_describe_shares(largest)}"
+
+
+def _has_shares(check: Check) -> bool:
+    """Say whether answers of several versions were seen."""
+    return sum(count > 0 for count in check.verdict.counts.values()) > 1
+
+
+def _describe_shares(check: Check) -> str:
+    """Return `v1 49.8 %, v2 50.2 % of 370 answers`."""
+    verdict = check.verdict
+    shares = (
+        f"{version} {format_percent(count / verdict.n)}"
+        for version, count in verdict.counts.items()
+    )
+    return f"{', '.join(shares)} of {format_answers(verdict.n)}"
+
+
+def _render_bar(check: Check, draws_unicode: bool) -> str:
+    """Return the shares of the answers as a bar of BAR_WIDTH columns, rounded at their borders."""
+    signs = _UNICODE_SIGNS if draws_unicode else _ASCII_SIGNS
+    bar, seen = "", 0
+    for position, count in enumerate(check.verdict.counts.values()):
+        seen += count
+        border = round(BAR_WIDTH * seen / check.verdict.n)
+        bar += signs[position % len(signs)] * (border - len(bar))
+    return bar
+
+
+def _shorten(text: str, width: int) -> str:
+    """Return `text` in at most `width` columns."""
+    return text if len(text) <= width else f"{text[: width - 3].rstrip()}..."
