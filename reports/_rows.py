@@ -44,8 +44,9 @@ class RouteCases:
         cases = pluralize(len(self.results), "case")
         if self.broken:
             cases = f"{len(self.broken)} of {cases} not passed"
-        place = f":{_split_place(self._own_case)[1]}"
-        tail = f"  {cases:>9} {place:>6}"
+        line = _split_place(self._own_case)[1]
+        place = f":{line}" if line else ""
+        tail = f"  {cases:>9} {place:>6}".rstrip()
         room = max(width - len(tail), 10)
         return f"{_shorten(self._own_case.promise, room):<{room}}{tail}"
 

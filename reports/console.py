@@ -132,7 +132,7 @@ class Writer:
         route, self._route = self._route, None
         if route is None:
             return
-        if route.file != self._printed_file:
+        if route.file and route.file != self._printed_file:
             self._printed_file = route.file
             self._print(route.file)
         worst = next((result.outcome for result in route.broken), Outcome.PASSED)
@@ -334,7 +334,7 @@ def _find_cause(result: Result) -> Cause | None:
 
 def _is_user_case(result: Result) -> bool:
     """Say whether a result is one of many cases of the user's own rules."""
-    return bool(result.rule and not result.dialect)
+    return bool(result.route or (result.rule and not result.dialect))
 
 
 def _shorten_lines(text: str, width: int) -> str:
