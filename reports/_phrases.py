@@ -62,7 +62,7 @@ def join_not_supported(run: Run) -> str:
     """Return the names of the promises that this mesh cannot have: `addon jaeger, zipkin; ...`."""
     names_by_kind: dict[str, dict[str, None]] = {}
     for result in run.results:
-        if result.outcome is Outcome.NOT_SUPPORTED and not result.is_needed:
+        if result.is_beyond_mesh:
             separator = ": " if ": " in result.promise else " "
             kind, _, name = result.promise.partition(separator)
             names_by_kind.setdefault(kind + separator, {})[name] = None

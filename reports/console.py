@@ -109,7 +109,7 @@ class Writer:
         is_verbose = self._run is not None and self._run.is_verbose
         if self._run:
             self._print_facts(self._run)  # a mesh knows its stand-ins only once it is up
-        if is_verbose or not _is_user_case(result):
+        if is_verbose or not result.is_user_case:
             self._end_route()
             self._print_result(result, is_verbose)
             self._print_warnings(result)
@@ -150,7 +150,7 @@ class Writer:
 
     def _print_result(self, result: Result, is_verbose: bool) -> None:
         """Print the row of one promise or case, and what it rests on as far as asked for."""
-        if result.outcome is Outcome.NOT_SUPPORTED and not (is_verbose or result.is_needed):
+        if result.is_beyond_mesh and not is_verbose:
             return  # all of them are one line at the end
         mark, colour = _MARKS[result.outcome][self._mark_index], _MARKS[result.outcome][2]
         self._print(self._render_row(result), f"{mark} ", colour)
@@ -159,7 +159,8 @@ class Writer:
             self._known_causes.add(cause)
         if result.outcome is Outcome.NOT_SUPPORTED:
             lines = [result.message]  # the feature, and how to get it
-        if result.outcome is Outcome.PASSED and not is_verbose:
+        is_meant = any(check.expects_failure for check in result.checks)
+        if result.outcome is Outcome.PASSED and not is_verbose and not is_meant:
             self._print_shares([result], "  ")
         else:
             self._print("\n".join(lines), "  ")
@@ -169,11 +170,10 @@ class Writer:
         """Return name, outcome and duration in columns; of a user's case its place, too."""
         duration = _phrases.format_duration(result.seconds)
         name_width = min(self._console.width - 2 - 25, NAME_WIDTH)
-        is_user_case = _is_user_case(result)
         name = escape_line(result.name)
-        if len(name) <= name_width and not is_user_case:
+        if len(name) <= name_width and not result.is_user_case:
             return f"{name:<{name_width}} {result.outcome:<14} {duration:>9}"
-        place = [escape_line(result.rule)] if is_user_case else []
+        place = [escape_line(result.rule)] if result.is_user_case else []
         return "  ".join([name, result.outcome, duration, *place])
 
     def _print_shares(self, results: Sequence[Result], indent: str) -> None:
@@ -330,11 +330,6 @@ class _Status:
 def _find_cause(result: Result) -> Cause | None:
     """Return the cause of a failed result, None where none is known."""
     return result.failure.root_cause if result.failure and has_cause(result) else None
-
-
-def _is_user_case(result: Result) -> bool:
-    """Say whether a result is one of many cases of the user's own rules."""
-    return bool(result.route or (result.rule and not result.dialect))
 
 
 def _shorten_lines(text: str, width: int) -> str:

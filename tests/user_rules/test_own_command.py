@@ -278,4 +278,4 @@ def test_rules_from_standard_input(tmp_path: Path) -> None:
     )
     said = ended.stdout.decode()
     assert ended.returncode == 0, said
-    assert re.search(r"x-user burr.* -> v3 +passed .*<stdin>:\d+", said), said
+    assert re.search(r"<stdin>\n  \+ .*x-user burr -> v3 +1 case +:\d+", said), said

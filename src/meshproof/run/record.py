@@ -115,6 +115,17 @@ class Result:
         return f"{self.promise} ({self.dialect})" if self.dialect else self.promise
 
     @property
+    def is_user_case(self) -> bool:
+        """Whether it is one of the cases of the user's own rules."""
+        return bool(self.route or (self.rule and not self.dialect))
+
+    @property
+    def is_beyond_mesh(self) -> bool:
+        """Whether this mesh cannot have the promise, and no rule of the user's asks for it."""
+        is_asked_for = self.is_needed or self.is_user_case
+        return self.outcome is Outcome.NOT_SUPPORTED and not is_asked_for
+
+    @property
     def is_needed(self) -> bool:
         """Whether a run without this promise must not be green, though nothing was broken."""
         return self.exit_code == errors.EXIT_INCONCLUSIVE
@@ -187,10 +198,7 @@ class Run:
 
     def count_supported(self) -> int:
         """Return how many promises count: all but those that the mesh cannot have."""
-        return sum(
-            result.is_needed or result.outcome is not Outcome.NOT_SUPPORTED
-            for result in self.results
-        )
+        return sum(not result.is_beyond_mesh for result in self.results)
 
     @property
     def lacking(self) -> list[Result]:
