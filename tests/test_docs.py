@@ -290,6 +290,7 @@ def test_the_tutorial_is_so(
     page = (DOCS / "tutorial" / "first-rules.md").read_text("utf-8")
     GENERATE["write_files"](page, tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
     command = [sys.executable, "-m", "meshproof", "test", "--rules", "k8s"]
     good = subprocess.run(command, capture_output=True, text=True, check=False)
     assert good.returncode == 0, good.stdout + good.stderr
