@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import itertools
-import math
 import threading
 import time
 from collections import Counter, defaultdict
@@ -17,6 +16,7 @@ from meshproof.base.names import MIRROR_HEADER
 from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.mesh.protocol import Address
 from meshproof.oracle.derive import Call
+from meshproof.verdict.two_samples import differs
 from tests.differential.meshes import MARKERS, Pair, Side
 
 #: The chance that equal meshes are taken for different ones, for one kind of answer to a request.
@@ -87,30 +87,6 @@ class Asked:
 def _find_typical(answers: Counter[Answer]) -> Answer:
     """Return the answer that came most often, the first by its words of several."""
     return min(answers, key=lambda answer: (-answers[answer], str(answer)))
-
-
-def differs(first: Counter[Answer], second: Counter[Answer], alpha: float) -> bool:
-    """Say whether two samples differ in the share of one answer (Fisher's exact test)."""
-    sizes = first.total(), second.total()
-    return any(
-        compute_chance(first[answer], sizes[0], second[answer], sizes[1]) < alpha
-        for answer in first | second
-    )
-
-
-def compute_chance(count: int, size: int, other_count: int, other_size: int) -> float:
-    """Return the chance that two equal shares give counts as far apart (two-sided)."""
-    total = count + other_count
-
-    def weigh(value: int) -> float:
-        return math.comb(size, value) * math.comb(other_size, total - value)
-
-    observed = weigh(count)
-    least, most = max(0, total - other_size), min(total, size)
-    extreme = sum(
-        weight for value in range(least, most + 1) if (weight := weigh(value)) <= observed
-    )
-    return extreme / math.comb(size + other_size, total)
 
 
 class Asker:

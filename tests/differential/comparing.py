@@ -21,7 +21,7 @@ from meshproof.user_rules.compare import CaseComparison
 from meshproof.user_rules.loading import UserRules
 from tests.differential.asking import Answer, Asked, Asker
 from tests.differential.generator import GeneratedSet, Spec
-from tests.differential.meshes import MARKERS, WORKLOADS, Pair, Side
+from tests.differential.meshes import MARKERS, WORKLOADS, IstiodSide, Pair, Side
 from tests.differential.world import CALLERS, describe_world
 
 #: What a message has of the set that it is about.
@@ -71,6 +71,7 @@ class Comparer:
 
     def __init__(self, pair: Pair) -> None:
         self._local, self._istiod = pair.sides
+        self._is_upgrade = isinstance(pair.local, IstiodSide)
         self._asker = Asker(pair)
         self._number = 0
 
@@ -89,12 +90,16 @@ class Comparer:
         loaded = _load(text)
         if loaded.unserved:
             return Comparison(unserved=loaded.unserved)
-        local = loaded.refusal or self._apply(self._local, loaded.rules, text)
+        if self._is_upgrade and loaded.rules is None:
+            return Comparison(unserved=normalise(loaded.refusal))
+        refusal = "" if self._is_upgrade else loaded.refusal
+        local = refusal or self._apply(self._local, loaded.rules, text)
         istiod = self._apply(self._istiod, loaded.rules, text)
         if local or istiod:
             comparison = Comparison(refused=normalise(local) if local and istiod else "")
             if not comparison.refused:
-                kind = f"refused by {'local' if local else 'istiod'} alone: "
+                name = (self._local if local else self._istiod).name
+                kind = f"refused by {name} alone: "
                 kind += normalise(local or istiod)
                 comparison.differences.append(Difference(kind, None, local, istiod))
             return comparison

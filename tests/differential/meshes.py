@@ -177,9 +177,10 @@ class LocalSide:
 class IstiodSide:
     """The mesh of a real istiod: an Envoy for each caller, one as ingress."""
 
-    name = "istiod"
-
-    def __init__(self, workspace: Workspace, backends: Backends, istiod: str) -> None:
+    def __init__(
+        self, workspace: Workspace, backends: Backends, istiod: str, name: str = "istiod"
+    ) -> None:
+        self.name = name
         binary = find_binary(None)
         addresses = Addresses()
         self._control_plane = ControlPlane(
@@ -277,11 +278,20 @@ class IstiodSide:
 
 @dataclass(frozen=True)
 class Pair:
-    """Both meshes, and the count of the copies that their workloads get."""
+    """Both meshes, and the count of the copies that their workloads get.
 
-    local: LocalSide
+    `local` is the mesh of another istiod where two of them are compared.
+    """
+
+    local: LocalSide | IstiodSide
     istiod: IstiodSide
     copies: MirroredCopies
+
+    @property
+    def title(self) -> str:
+        """What is compared, in words."""
+        first = "local" if isinstance(self.local, LocalSide) else f"istiod {self.local.version}"
+        return f"{first} against istiod {self.istiod.version}"
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -290,8 +300,8 @@ class Pair:
 
 
 @contextlib.contextmanager
-def open_pair(istiod: str) -> Iterator[Pair]:
-    """Start both meshes; end them with the context."""
+def open_pair(istiod: str, older: str = "") -> Iterator[Pair]:
+    """Start the local mesh, or that of an older istiod, and an istiod's; end with the context."""
     with (
         Workspace.create() as shared,
         Workspace.create() as local_space,
@@ -299,7 +309,11 @@ def open_pair(istiod: str) -> Iterator[Pair]:
     ):
         backends = Backends(shared)
         backends.start()
-        local = LocalSide(local_space, backends)
+        local = (
+            IstiodSide(local_space, backends, older, "older istiod")
+            if older
+            else LocalSide(local_space, backends)
+        )
         local.start()
         side = IstiodSide(istiod_space, backends, istiod)
         side.start()

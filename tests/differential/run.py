@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -37,6 +37,7 @@ class Options:
     """What to run: `sets` of them, or what fits into `seconds`, but `least` of them in any case.
 
     `reduced` kinds of difference are made smaller. `has_trials` asks for the table of fields.
+    `older` is an istiod to compare with in place of the local mesh.
     """
 
     istiod: str
@@ -46,6 +47,7 @@ class Options:
     least: int = 0
     reduced: int = 20
     has_trials: bool = True
+    older: str = ""
 
 
 @dataclass
@@ -111,12 +113,13 @@ def run(options: Options, write: Callable[[str], None]) -> Report:
     """Compare generated sets; write each new kind of difference, and the figures."""
     report = Report()
     end = time.monotonic() + options.seconds
-    with open_pair(options.istiod) as pair, contextlib.closing(Comparer(pair)) as comparer:
+    with (
+        open_pair(options.istiod, options.older) as pair,
+        contextlib.closing(Comparer(pair)) as comparer,
+    ):
         trials = FieldTrials(comparer.changes_answer) if options.has_trials else None
-        write(
-            f"differential: local against istiod {pair.istiod.version}, seed {options.seed}, "
-            f"{options.sets} sets"
-        )
+        write(f"differential: {pair.title}, seed {options.seed}, {options.sets} sets")
+        names = [side.name for side in pair.sides]
 
         def visit(generated: GeneratedSet) -> bool:
             comparison = _compare(comparer, generated)
@@ -126,7 +129,7 @@ def run(options: Options, write: Callable[[str], None]) -> Report:
                     continue  # the figures have it
                 if len(report.unexplained) <= options.reduced:
                     smaller, difference = _reduce(comparer, generated, difference)
-                write(_describe(report.sets, smaller, difference))
+                write(_describe(report.sets, smaller, difference, names))
             if trials and not comparison.unserved and not comparison.differences:
                 trials.try_set(generated)
             return time.monotonic() < end or report.sets < options.least
@@ -200,14 +203,16 @@ def _reduce(
     return reduce(generated, shows, _REDUCING_STEPS), seen[-1]
 
 
-def _describe(number: int, generated: GeneratedSet, difference: Difference) -> str:
+def _describe(
+    number: int, generated: GeneratedSet, difference: Difference, names: Sequence[str]
+) -> str:
     """Return one difference with its smallest world and request."""
     lines = [
         f"\n=== set {number}: {difference.kind}",
         write_objects(generated.objects).rstrip(),
         f"request  {_describe_call(difference.call) if difference.call else 'none'}",
-        f"local    {difference.local}",
-        f"istiod   {difference.istiod}",
+        f"{names[0]:8} {difference.local}",
+        f"{names[1]:8} {difference.istiod}",
         difference.oracle,
     ]
     return "\n".join(filter(None, lines))
@@ -228,6 +233,7 @@ def read_options(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--sets", type=int, default=_DEFAULT_SETS)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     parser.add_argument("--istiod", default=os.environ.get("MESHPROOF_ISTIOD", ""))
+    parser.add_argument("--older", default="", help="an istiod in place of the local mesh")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--reduced", type=int, default=20, metavar="KINDS")
     parser.add_argument("--no-trials", action="store_true", help="print no table of fields")
@@ -239,8 +245,14 @@ def read_options(arguments: list[str] | None = None) -> Options:
         chosen.seed,
         chosen.seconds,
         reduced=chosen.reduced,
-        has_trials=not chosen.no_trials,
+        has_trials=not chosen.no_trials and not chosen.older,
+        older=find_older(chosen.older),
     )
+
+
+def find_older(given: str) -> str:
+    """Return the older istiod: as given; for the word `lab` the one that `lab istiod` builds."""
+    return str(LAB / "pilot-discovery-older") if given == "lab" else given
 
 
 def _write(text: str) -> None:

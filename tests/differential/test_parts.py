@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from meshproof.oracle.derive import Call
+from meshproof.verdict.two_samples import compute_chance, differs
 from tests.differential import splits
-from tests.differential.asking import ALPHA, Answer, compute_chance, differs
+from tests.differential.asking import ALPHA, Answer
 from tests.differential.comparing import write_objects
 from tests.differential.coverage import (
     LEFT_OUT,

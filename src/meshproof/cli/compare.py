@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshproof.base import errors
-from meshproof.base.errors import UsageError, pluralize
+from meshproof.base.errors import BadRules, UsageError, pluralize
 from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, write
 from meshproof.options import command_line, sources
 from meshproof.options.table import RunOptions
 
 if TYPE_CHECKING:
-    from meshproof.user_rules.changes import Change, ComparedRequest
+    from meshproof.mesh.echo.case_mesh import CaseMesh
+    from meshproof.oracle.case import Case
+    from meshproof.user_rules.changes import Answer, Change, ComparedRequest
+    from meshproof.user_rules.mesh_differences import MeshDifference, OpenedSide
     from meshproof.user_rules.sides import Side
 
 DESCRIPTION = (
@@ -24,8 +28,9 @@ DESCRIPTION = (
     "by both, and each difference is shown with its smallest request. A side is RULES[@MESH]. "
     "RULES is a file, a folder, REVISION:PATH of this git repository, or "
     "cluster:[CONTEXT/]NAMESPACE; either may be in any dialect. MESH is local (default) or "
-    "istiod[:PATH]. Real Envoys of both sides are asked, too: where one answers otherwise than its "
-    "rules say, that is said."
+    "istiod[:PATH|:VERSION]. Real Envoys of both sides are asked, too: where one answers otherwise "
+    "than its rules say, that is said. Where the sides have two meshes (istiod:1.28.3 and "
+    "istiod:1.29.2), what these answer differently is shown with the config that differs."
 )
 EPILOG = (
     "It ends with 0 where nothing changes but what --expect-changes names, and with 1 otherwise, "
@@ -68,19 +73,21 @@ def run(options: argparse.Namespace) -> int:
             stack.enter_context(sides.opened_side(sides.parse_side(text), reading))
             for text in (options.before, options.after)
         )
-        requests = changes.compare_requests(before, after)
+        is_pair = not options.no_send and _have_own_meshes(before, after)
+        requests = changes.compare_requests(before, after, has_neighbours=is_pair)
         differences = changes.group_changes(requests)
-        mesh_errors = []
+        asked = _Asked()
         if not options.no_send:
-            mesh_errors = [*_ask(before, requests, options), *_ask(after, requests, options)]
+            asked = _ask_meshes(before, after, requests, options)
         unexpected, unchanged = changes.split_expected(differences, expected)
         lost = list(changes.list_lost_routes(before, after))
         if options.output == "json":
-            print_json(_to_json(requests, differences, lost, mesh_errors, unchanged))
+            print_json(_to_json(requests, differences, lost, asked, unchanged))
         else:
-            lines = _render(before, after, requests, differences, lost, mesh_errors, unchanged)
+            lines = _render(before, after, requests, differences, lost, asked, unchanged)
             write("".join(f"{escape_line(line)}\n" for line in lines))
-    return errors.EXIT_FAILED if unexpected or unchanged or mesh_errors else errors.EXIT_PASSED
+    is_red = unexpected or unchanged or asked.is_red
+    return errors.EXIT_FAILED if is_red else errors.EXIT_PASSED
 
 
 def _read_expected(path: str | None) -> list[str]:
@@ -95,40 +102,106 @@ def _read_expected(path: str | None) -> list[str]:
         raise UsageError(f"--expect-changes {path}: {error}") from None
 
 
-def _ask(
-    side: Side, requests: Sequence[ComparedRequest], options: argparse.Namespace
-) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Asked:
+    """What asking the meshes gave: where one is not as its rules say, where the two differ."""
+
+    mesh_errors: tuple[str, ...] = ()
+    mesh_differences: tuple[MeshDifference, ...] = ()
+    is_pair: bool = False
+
+    @property
+    def is_red(self) -> bool:
+        """Whether a mesh is not as its rules say, or not as the other one."""
+        return bool(self.mesh_errors or self.mesh_differences)
+
+
+def _have_own_meshes(before: Side, after: Side) -> bool:
+    """Say whether the sides are served by two meshes that may differ in themselves."""
+    names = before.name, after.name
+    return names[0].mesh != names[1].mesh or names[0].binary != names[1].binary
+
+
+def _ask_meshes(
+    before: Side, after: Side, requests: Sequence[ComparedRequest], options: argparse.Namespace
+) -> _Asked:
+    """Send the requests to the real meshes of both sides; hold two meshes against each other.
+
+    What one of two meshes refuses is a difference; a single mesh's refusal is raised.
+    """
+    from meshproof.user_rules.mesh_differences import OpenedSide, find_mesh_differences
+
+    is_pair = _have_own_meshes(before, after)
+    mesh_errors: list[str] = []
+    with contextlib.ExitStack() as stack:
+        opened_sides = []
+        for side, is_before in ((before, True), (after, False)):
+            answers = [
+                (request, request.before if is_before else request.after) for request in requests
+            ]
+            cases = [answer.case for _, answer in answers if answer.case is not None]
+            if not cases:
+                continue
+            # Two meshes are compared by what workloads report: the same in both.
+            served_cases = _list_cases(requests) if is_pair else cases
+            try:
+                mesh = stack.enter_context(_opened_mesh(side, served_cases, options))
+            except BadRules as error:
+                if not is_pair:
+                    raise
+                mesh_errors.append(f"{side.name.text}: it refuses the rules: {error}")
+                continue
+            opened_sides.append(OpenedSide(side, mesh))
+            mesh_errors += _ask(opened_sides[-1], answers)
+            if not is_pair:
+                stack.close()
+        if not is_pair or len(opened_sides) < 2:
+            return _Asked(tuple(mesh_errors))
+        mesh_differences = find_mesh_differences(*opened_sides, requests)
+    return _Asked(tuple(mesh_errors), tuple(mesh_differences), True)
+
+
+def _list_cases(requests: Sequence[ComparedRequest]) -> list[Case]:
+    """Return the cases of both sides."""
+    answers = (answer for request in requests for answer in (request.before, request.after))
+    return [answer.case for answer in answers if answer.case is not None]
+
+
+def _ask(opened: OpenedSide, answers: Sequence[tuple[ComparedRequest, Answer]]) -> Iterator[str]:
     """Yield in words each request that the real mesh of a side answers otherwise than its rules."""
-    from meshproof.mesh.protocol import Options, open_rule_mesh
     from meshproof.user_rules.asking import ask_mesh, judge_mesh
     from meshproof.verdict import PROFILES
 
-    is_before = side.name.text == options.before
-    answers = [(request, request.before if is_before else request.after) for request in requests]
-    cases = [answer.case for _, answer in answers if answer.case is not None]
-    if not cases:
-        return
-    splits = sum(case.needs_judge for case in cases)
+    side, mesh = opened.side, opened.mesh
+    splits = sum(answer.case.needs_judge for _, answer in answers if answer.case is not None)
     # Each side has one half of what may go wrong in a run.
     settings = PROFILES["gate"].with_run_alpha(RunOptions.alpha / 2, max(1, splits))
     judged: set[tuple[str, str]] = set()
+    for request, answer in answers:
+        if answer.case is None or answer.case.dead_ends or mesh.explain_unproven(answer.case):
+            continue
+        # One judgement of a split is enough for its route: the rest shows who may answer.
+        if (answer.place, answer.text) in judged:
+            sent = ask_mesh(mesh, answer.case, side.user_rules)
+        else:
+            sent = judge_mesh(mesh, answer.case, side.user_rules, settings)
+        judged.add((answer.place, answer.text))
+        if sent.differs:
+            yield (
+                f"{side.name.text}: {request.text}: the rules say {answer.text}; a real Envoy: "
+                f"{sent.text}"
+            )
+
+
+def _opened_mesh(
+    side: Side, cases: Sequence[Case], options: argparse.Namespace
+) -> contextlib.AbstractContextManager[CaseMesh]:
+    """Serve the rules of a side by its mesh to the callers of cases."""
+    from meshproof.mesh.protocol import Options, open_rule_mesh
+
     mesh_options = Options(envoy=options.envoy, istiod=side.name.binary or None)
     rules, known_hosts = side.user_rules.rules, side.user_rules.known_hosts
-    with open_rule_mesh(side.name.mesh, mesh_options, rules, cases, known_hosts) as mesh:
-        for request, answer in answers:
-            if answer.case is None or answer.case.dead_ends:
-                continue
-            # One judgement of a split is enough for its route: the rest shows who may answer.
-            if (answer.place, answer.text) in judged:
-                sent = ask_mesh(mesh, answer.case, side.user_rules)
-            else:
-                sent = judge_mesh(mesh, answer.case, side.user_rules, settings)
-            judged.add((answer.place, answer.text))
-            if sent.differs:
-                yield (
-                    f"{side.name.text}: {request.text}: the rules say {answer.text}; a real Envoy: "
-                    f"{sent.text}"
-                )
+    return open_rule_mesh(side.name.mesh, mesh_options, rules, cases, known_hosts)
 
 
 def _render(
@@ -137,7 +210,7 @@ def _render(
     requests: Sequence[ComparedRequest],
     differences: Sequence[Change],
     lost: Sequence[str],
-    mesh_errors: Sequence[str],
+    asked: _Asked,
     unchanged: Sequence[str],
 ) -> Iterator[str]:
     """Yield the lines of the report."""
@@ -152,8 +225,13 @@ def _render(
         if len(change.requests) > 1:
             yield f"    {pluralize(len(change.requests) - 1, 'more request')} in the same way"
     yield from (f"- {line}" for line in lost)
-    yield from (f"! {line}" for line in mesh_errors)
+    yield from (f"! {line}" for line in asked.mesh_errors)
+    for difference in asked.mesh_differences:
+        yield from _render_difference(before, after, difference)
     yield from (f"! expected to change, but does not: {text}" for text in unchanged)
+    if asked.is_pair:
+        differing = sum(len(difference.requests) for difference in asked.mesh_differences)
+        yield f"the two meshes differ in {differing} of {pluralize(len(requests), 'request')}"
     changed = sum(request.is_changed for request in requests)
     yield (
         f"{changed} of {pluralize(len(requests), 'request')} change"
@@ -161,11 +239,21 @@ def _render(
     )
 
 
+def _render_difference(before: Side, after: Side, difference: MeshDifference) -> Iterator[str]:
+    """Yield the lines of one difference between two meshes."""
+    yield f"! the meshes differ: {difference.smallest.text}"
+    yield f"    {before.name.text}: {difference.before}"
+    yield f"    {after.name.text}: {difference.after}"
+    yield from (f"    config: {place}" for place in difference.config)
+    if len(difference.requests) > 1:
+        yield f"    {pluralize(len(difference.requests) - 1, 'more request')} in the same way"
+
+
 def _to_json(
     requests: Sequence[ComparedRequest],
     differences: Sequence[Change],
     lost: Sequence[str],
-    mesh_errors: Sequence[str],
+    asked: _Asked,
     unchanged: Sequence[str],
 ) -> dict[str, Any]:
     """Return the report as a JSON value."""
@@ -187,6 +275,16 @@ def _to_json(
             for change in differences
         ],
         "no_longer_reached": list(lost),
-        "meshes_that_differ": list(mesh_errors),
+        "meshes_that_differ": list(asked.mesh_errors),
+        "differences_of_meshes": [
+            {
+                "request": difference.smallest.text,
+                "before": difference.before,
+                "after": difference.after,
+                "config": list(difference.config),
+                "requests": [request.text for request in difference.requests],
+            }
+            for difference in asked.mesh_differences
+        ],
         "expected_but_unchanged": list(unchanged),
     }

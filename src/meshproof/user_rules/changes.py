@@ -12,6 +12,7 @@ from meshproof.oracle.conditions import Call
 from meshproof.oracle.explanation import Explanation
 from meshproof.rules.model import INGRESS
 from meshproof.user_rules.asking import describe_answer, list_changes
+from meshproof.user_rules.neighbours import list_neighbours
 from meshproof.user_rules.not_proven import name_route
 from meshproof.user_rules.sides import Side
 
@@ -77,9 +78,12 @@ class Change:
     requests: tuple[ComparedRequest, ...]
 
 
-def compare_requests(before: Side, after: Side) -> list[ComparedRequest]:
+def compare_requests(
+    before: Side, after: Side, has_neighbours: bool = False
+) -> list[ComparedRequest]:
     """Return the requests of both sides' cases, each with what both do with it.
 
+    With `has_neighbours` those around them follow, which no case asks.
     Raises UsageError where the sides have no host in common.
     """
     _require_common_host(before, after)
@@ -89,6 +93,8 @@ def compare_requests(before: Side, after: Side) -> list[ComparedRequest]:
         for case in side.user_rules.plan.cases
         if not case.answer.instruction_headers
     )
+    if has_neighbours:
+        calls |= dict.fromkeys(list_neighbours(calls))
     return [
         ComparedRequest(call, _find_answer(before, call), _find_answer(after, call))
         for call in calls

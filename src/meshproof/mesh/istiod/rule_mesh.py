@@ -18,6 +18,7 @@ from meshproof.mesh.echo.workloads import (
 )
 from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.envoy.sidecar_scopes import SidecarScope
+from meshproof.mesh.istiod import config_dump
 from meshproof.mesh.istiod.addresses import Addresses, choose_call_ports
 from meshproof.mesh.istiod.binaries import find_binaries
 from meshproof.mesh.istiod.control_plane import MESH_CONFIG, ControlPlane
@@ -162,6 +163,14 @@ class IstiodRuleMesh(LocalRuleMesh):
             return self._ingresses[call.proxy.name].address(call.port)
         source = find_source(call)
         return Address(self._clients[source].address, self._call_ports[source][call.port])
+
+    def read_config(self, call: Call) -> dict[tuple[str, ...], str]:
+        """Return what the proxy that takes a call has from istiod: each value by its place."""
+        if call.gateway != MESH:
+            proxy = self._ingresses[call.proxy.name].proxy
+        else:
+            proxy = self._clients[find_source(call)]
+        return config_dump.read_values(proxy.read_admin("/config_dump"))
 
     def require_processes(self) -> None:
         """Raise an error if a process of the mesh has ended; see `CaseMesh.require_processes`."""
