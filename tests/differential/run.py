@@ -13,11 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from meshproof.base.errors import MeshproofError
 from meshproof.base.names import MESH
+from meshproof.mesh.agreement import read_agreement
 from meshproof.oracle.derive import Call
 from tests.differential.comparing import Comparer, Comparison, Difference, write_objects
 from tests.differential.coverage import FieldTrials
@@ -37,7 +39,8 @@ class Options:
     """What to run: `sets` of them, or what fits into `seconds`, but `least` of them in any case.
 
     `reduced` kinds of difference are made smaller. `has_trials` asks for the table of fields.
-    `older` is an istiod to compare with in place of the local mesh.
+    `older` is an istiod to compare with in place of the local mesh. A published run is noted in
+    mesh/agreement.ini.
     """
 
     istiod: str
@@ -48,6 +51,7 @@ class Options:
     reduced: int = 20
     has_trials: bool = True
     older: str = ""
+    is_published: bool = False
 
 
 @dataclass
@@ -61,6 +65,7 @@ class Report:
     requests: int = 0
     unserved: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
+    istiod: str = ""
 
     @property
     def unexplained(self) -> list[str]:
@@ -136,6 +141,7 @@ def run(options: Options, write: Callable[[str], None]) -> Report:
 
         visit_sets(options.sets, options.seed, visit)
         report.requests = comparer.requests
+        report.istiod = pair.istiod.version
     write(report.describe())
     if trials:
         write(trials.describe())
@@ -235,6 +241,9 @@ def read_options(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--istiod", default=os.environ.get("MESHPROOF_ISTIOD", ""))
     parser.add_argument("--older", default="", help="an istiod in place of the local mesh")
     parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument(
+        "--publish", action="store_true", help="note what agreed for the sentence of a run"
+    )
     parser.add_argument("--reduced", type=int, default=20, metavar="KINDS")
     parser.add_argument("--no-trials", action="store_true", help="print no table of fields")
     chosen = parser.parse_args(arguments)
@@ -247,6 +256,7 @@ def read_options(arguments: list[str] | None = None) -> Options:
         reduced=chosen.reduced,
         has_trials=not chosen.no_trials and not chosen.older,
         older=find_older(chosen.older),
+        is_published=chosen.publish and not chosen.older,
     )
 
 
@@ -265,7 +275,12 @@ def main() -> int:
     """Run the command; return its exit code."""
     if (LAB / "etcd").exists():
         os.environ.setdefault("KUBEBUILDER_ASSETS", str(LAB))
-    report = run(read_options(), _write)
+    options = read_options()
+    report = run(options, _write)
+    if options.is_published and not report.unexplained:
+        agreement = read_agreement().add(report.istiod, report.served, datetime.now(UTC).date())
+        agreement.write()
+        _write(f"published{agreement.describe()}")
     return 1 if report.unexplained else 0
 
 
