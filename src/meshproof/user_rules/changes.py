@@ -63,6 +63,12 @@ class ComparedRequest:
         return not self.before.is_same(self.after)
 
     @property
+    def is_slow(self) -> bool:
+        """Whether a side's rules have it wait."""
+        cases = [answer.case for answer in (self.before, self.after) if answer.case]
+        return any(case.answer.min_seconds or case.answer.extra_seconds for case in cases)
+
+    @property
     def size(self) -> tuple[int, int, str]:
         """What makes a request small: few headers and parameters, then a short text."""
         call = self.call
@@ -93,12 +99,16 @@ def compare_requests(
         for case in side.user_rules.plan.cases
         if not case.answer.instruction_headers
     )
+    requests = [_compare(before, after, call) for call in calls]
     if has_neighbours:
-        calls |= dict.fromkeys(list_neighbours(calls))
-    return [
-        ComparedRequest(call, _find_answer(before, call), _find_answer(after, call))
-        for call in calls
-    ]
+        neighbours = (_compare(before, after, call) for call in list_neighbours(calls))
+        requests += [request for request in neighbours if not request.is_slow]
+    return requests
+
+
+def _compare(before: Side, after: Side, call: Call) -> ComparedRequest:
+    """Return a call with what both sides do with it."""
+    return ComparedRequest(call, _find_answer(before, call), _find_answer(after, call))
 
 
 def group_changes(requests: Iterable[ComparedRequest]) -> list[Change]:
