@@ -111,5 +111,5 @@ def test_what_one_of_two_istiods_has_otherwise_is_shown_with_its_config(
     assert texts
     first = report["differences_of_meshes"][0]
     assert "from cart v2" in first["before"]
-    assert "from cart v1" in first["after"]
+    assert "from cart.shop.v1" in first["after"]
     assert any('"/cart"' in place and "match" in place for place in first["config"]), first

@@ -157,7 +157,7 @@ def _ask_meshes(
                 stack.close()
         if not is_pair or len(opened_sides) < 2:
             return _Asked(tuple(mesh_errors))
-        mesh_differences = find_mesh_differences(*opened_sides, requests)
+        mesh_differences = find_mesh_differences(opened_sides[0], opened_sides[1], requests)
     return _Asked(tuple(mesh_errors), tuple(mesh_differences), True)
 
 

@@ -71,7 +71,7 @@ def read_agreement(path: Path = _FILE) -> Agreement:
         return Agreement("", 0, "", {})
     section = parser[_SECTION]
     digests = {name: section.get(name, "") for name in _FOLDERS}
-    return Agreement(section["istiod"], section.getint("sets"), section["day"], digests)
+    return Agreement(section["istiod"], int(section["sets"]), section["day"], digests)
 
 
 def compute_digests(package: Path = _PACKAGE) -> dict[str, str]:

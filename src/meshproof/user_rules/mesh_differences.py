@@ -75,7 +75,7 @@ def find_mesh_differences(
         if not differs(*answers, _ALPHA):
             continue
         key = _list_distinct(*answers)
-        groups.setdefault(key, []).append((request, *map(_describe, answers)))
+        groups.setdefault(key, []).append((request, _describe(answers[0]), _describe(answers[1])))
     return [_make_difference(before, after, group) for group in groups.values()]
 
 
