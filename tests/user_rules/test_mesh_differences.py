@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meshproof.cli import main
-from meshproof.documents.manifest import Document
 from meshproof.mesh.istiod import rule_mesh
 from meshproof.mesh.istiod.config_dump import list_differences, read_values
 from meshproof.mesh.istiod.objects import Placed
@@ -96,8 +94,8 @@ def test_what_one_of_two_istiods_has_otherwise_is_shown_with_its_config(
     assert report["requests"] > 60  # those of the cases, and the ones around them
     read_rules, meshes = rule_mesh.read_rules, iter((False, True))
 
-    def read_rules_anew(documents: Iterable[Document], address: str) -> list[Placed]:
-        placed = read_rules(documents, address)
+    def read_rules_anew(*arguments: Any) -> list[Placed]:
+        placed = read_rules(*arguments)
         if next(meshes):
             (rule,) = (entry for entry in placed if entry.body["kind"] == "VirtualService")
             rule.body["spec"]["http"][0]["match"][0]["uri"] = {"exact": "/cart"}

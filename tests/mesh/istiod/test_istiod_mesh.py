@@ -33,6 +33,7 @@ def list_options(pilot_discovery: str) -> list[str]:
         HERE / "callers.yaml",
         ROOT / "tests" / "user_rules" / "actions.yaml",
         HERE / "listeners.yaml",
+        HERE / "tls.yaml",
     ],
     ids=lambda path: path.stem,
 )
@@ -43,6 +44,8 @@ def test_rules_mean_on_istiod_what_they_say(
     assert run.code == 0, run.output
     assert {result.outcome for result in run.all_results} == {Outcome.PASSED}
     assert "a real istiod takes them" in " ".join(run.output.split())
+    asked_tls = any("client certificate" in name for name in run.results)
+    assert asked_tls is (rules.stem == "tls"), run.output
 
 
 def test_gateway_api_means_on_istiod_what_it_says(pilot_discovery: str, tmp_path: Path) -> None:

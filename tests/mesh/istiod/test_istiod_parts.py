@@ -5,23 +5,29 @@ from __future__ import annotations
 import itertools
 import json
 import stat
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from cryptography import x509
 
 from meshproof import rules
 from meshproof.base import timeouts
 from meshproof.base.errors import BadRules, NotReady, UsageError
 from meshproof.documents.manifest import parse
+from meshproof.documents.value import At
+from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.istiod import addresses, objects
 from meshproof.mesh.istiod.api import Refused, make_path
 from meshproof.mesh.istiod.binaries import find_binaries
 from meshproof.mesh.istiod.control_plane import ControlPlane
+from meshproof.mesh.istiod.gateway_certificates import GatewayCertificates
 from meshproof.mesh.istiod.objects import PROXY_PORT, Placed, make_object
 from meshproof.mesh.istiod.proxy import IstioProxy
 from meshproof.mesh.istiod.serving import Serving
+from meshproof.oracle.case import Case
 from meshproof.oracle.conditions import Call, TlsCall
 from meshproof.rules.model import Proxy, RuleSet
 
@@ -36,6 +42,11 @@ spec:
     - uri: {regex: "/[a-z]+x"}
     route: [{destination: {host: shop}}]
 """
+
+
+def make_case(call: Call) -> Case:
+    """Return a case that asks a call."""
+    return Case("a", "a", call, (), 404, None, At("a.yaml", 1), At("a.yaml", 1))
 
 
 def make_program(folder: Path, name: str, mode: int = 0o700) -> Path:
@@ -114,12 +125,42 @@ def test_servers_with_tls_and_gateways_of_other_proxies_are_left_out() -> None:
     assert objects.read_rules(other, "127.9.9.9") == []
 
 
+def test_each_server_with_tls_gets_a_secret_with_a_certificate_of_the_run(tmp_path: Path) -> None:
+    call = Call(
+        "b.example", gateway="default/a", tls=TlsCall("default/a#1", "SIMPLE", "b.x", False)
+    )
+    certificates = GatewayCertificates(Authority(tmp_path), [make_case(call)])
+    documents = parse(
+        GATEWAY.replace("SELECTOR", "istio: ingressgateway")
+        + "  - port: {number: 443, name: own, protocol: HTTPS}\n    hosts: [shop/c.example]\n"
+        "    tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k, "
+        "minProtocolVersion: TLSV1_3}\n",
+        "a.yaml",
+    )
+    first, second, gateway = objects.read_rules(documents, "127.9.9.9", certificates)
+    names = [secret.body["metadata"]["name"] for secret in (first, second)]
+    assert names == ["meshproof-default-a-1", "meshproof-default-a-2"]
+    plain, *servers = gateway.body["spec"]["servers"]
+    assert "tls" not in plain
+    assert [server["tls"] for server in servers] == [
+        {"mode": "SIMPLE", "credentialName": names[0]},
+        {"mode": "MUTUAL", "minProtocolVersion": "TLSV1_3", "credentialName": names[1]},
+    ]
+    for secret, hosts in ((first, ["b.x"]), (second, ["c.example"])):
+        chain = x509.load_pem_x509_certificate(b64decode(secret.body["data"]["tls.crt"]))
+        name = chain.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert name.get_values_for_type(x509.DNSName) == hosts
+
+
 def test_cases_over_tls_and_at_other_proxies_are_not_supported_by_name() -> None:
     assert objects.explain_unserved(Call("a.example", gateway="shop/a")) == ""
     assert objects.explain_unserved(Call("web")) == ""
     tls = TlsCall("shop/a#1", "SIMPLE", "a.example", False)
-    assert objects.explain_unserved(Call("a.example", gateway="shop/a", tls=tls)) == (
-        "TLS at a Gateway: the istiod mesh does not serve it yet"
+    assert objects.explain_unserved(Call("a.example", gateway="shop/a", tls=tls)) == ""
+    labels = ((objects.GATEWAY_NAME_LABEL, "a"),)
+    listener = Call("a.example", gateway="shop/a", proxy=Proxy("shop/a", labels=labels), tls=tls)
+    assert objects.explain_unserved(listener) == (
+        "TLS at a Gateway of Gateway API: the istiod mesh does not serve it yet"
     )
     own = Call("a.example", gateway="shop/a", proxy=Proxy("app=own"))
     assert objects.explain_unserved(own).startswith("a Gateway for proxies with app=own: ")

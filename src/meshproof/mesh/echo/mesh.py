@@ -20,6 +20,7 @@ from meshproof.mesh.agreement import read_agreement
 from meshproof.mesh.echo.listener import name_tls_listener
 from meshproof.mesh.echo.rule_mesh import LocalRuleMesh, Source, find_source
 from meshproof.mesh.echo.servers import wait_acknowledged
+from meshproof.mesh.echo.tls_clients import TlsClients
 from meshproof.mesh.echo.workloads import (
     DEFAULT_PORTS,
     EXTERNAL_NAMESPACE,
@@ -29,7 +30,7 @@ from meshproof.mesh.echo.workloads import (
     split_host,
 )
 from meshproof.mesh.envoy import ingress, listeners, translate
-from meshproof.mesh.envoy.certificates import Authority, Identity
+from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.envoy.envoy import Envoy, Resource
 from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.listeners import Telemetry
@@ -37,8 +38,7 @@ from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
 from meshproof.mesh.process.processes import Workspace
-from meshproof.mesh.protocol import Address, Options, TlsClient
-from meshproof.oracle.conditions import TlsCall
+from meshproof.mesh.protocol import Address, Options
 from meshproof.oracle.derive import Call, Case
 from meshproof.rules.model import INGRESS, Proxy, RuleSet
 
@@ -63,6 +63,7 @@ class EchoMesh(LocalRuleMesh):
         super().__init__(options, workspace, rules, cases, known_hosts)
         self._workspace = workspace
         self._authority = Authority(workspace.path / "certificates")
+        self._tls_clients = TlsClients(self._authority)
         self._identity = self._authority.issue(ROOT_NAMESPACE, ingress.NAME)
         self._clients = Envoy("client", workspace, self._binary)
         self._asked_names: dict[str, set[str]] = defaultdict(set)
@@ -155,10 +156,7 @@ class EchoMesh(LocalRuleMesh):
         """Return the address to send a call to: a sidecar's listener, or the ingress."""
         if call.gateway == MESH:
             return self._sidecar_addresses[find_source(call)]
-        address = self._gateway_addresses[call.proxy, call.port]
-        if call.tls is None:
-            return address
-        return replace(address, tls_client=self._make_tls_client(call.tls))
+        return self._tls_clients.at(self._gateway_addresses[call.proxy, call.port], call.tls)
 
     @cached_property
     def _sidecar_addresses(self) -> dict[Source, Address]:
@@ -178,17 +176,6 @@ class EchoMesh(LocalRuleMesh):
             for proxy in gateway.proxies
             for server in gateway.servers
         }
-
-    @cached_property
-    def _client_certificate(self) -> Identity:
-        """The certificate that clients show where a gateway asks for one."""
-        return self._authority.issue_for_names("outside-client", ["client.example"])
-
-    def _make_tls_client(self, tls: TlsCall) -> TlsClient:
-        """Return how a call speaks TLS with an ingress."""
-        own = self._client_certificate if tls.shows_certificate else None
-        ca = self._authority.certificate
-        return TlsClient(tls.name, ca, own.chain if own else None, own.key if own else None)
 
 
 def _list_gateway_proxies(rules: RuleSet) -> list[Proxy]:

@@ -27,7 +27,7 @@ Object = dict[str, Any]
 _MANAGER = "meshproof"
 #: A server closes a connection that is idle for long: it is used again only this soon.
 _MAX_IDLE_SECONDS = 5.0
-_PLURALS = {**KINDS, **GATEWAY_API_KINDS, "": {"Service": "services"}}
+_PLURALS = {**KINDS, **GATEWAY_API_KINDS, "": {"Service": "services", "Secret": "secrets"}}
 
 
 class Refused(Exception):

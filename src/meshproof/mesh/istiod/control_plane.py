@@ -63,7 +63,7 @@ class ControlPlane:
         self._known_namespaces: set[str] = set()
         ports = find_free_ports(8)
         self._etcd_port, self._etcd_peer_port, self._api_port, self.xds_port = ports[:4]
-        self._debug_port, self._webhook_port, self._secure_port, self._monitoring_port = ports[4:]
+        self._debug_port, self._webhook_port, self.secure_port, self._monitoring_port = ports[4:]
         self.api = ApiClient(
             self._api_port, self._identity.ca, secrets.token_hex(16), self._require_alive_soon
         )
@@ -189,7 +189,7 @@ class ControlPlane:
             "--httpAddr": self._debug_port,
             "--grpcAddr": self.xds_port,
             "--httpsAddr": self._webhook_port,
-            "--secureGRPCAddr": self._secure_port,
+            "--secureGRPCAddr": self.secure_port,
             "--monitoringAddr": self._monitoring_port,
         }
         command = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from meshproof.base.errors import NotReady
 from meshproof.base.names import CLUSTER_DOMAIN, ROOT_NAMESPACE
+from meshproof.mesh.envoy.certificates import Identity
 from meshproof.mesh.istiod.addresses import Addresses, move_privileged
 from meshproof.mesh.istiod.control_plane import ControlPlane
 from meshproof.mesh.istiod.objects import (
@@ -35,6 +36,7 @@ class IstiodIngress:
     Without an `owner` it is the ingress gateway, for all Gateways of Istio; a Gateway of Gateway
     API (namespace/name) owns one for itself. A port below 1024 is another one there, as behind the
     Service of an ingress gateway. The lowest Gateway port is `port` there, if that is not 0.
+    With an `identity` it serves TLS.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class IstiodIngress:
         addresses: Addresses,
         port: int = 0,
         owner: str = "",
+        identity: Identity | None = None,
     ) -> None:
         self._owner = owner
         name, namespace, labels = INGRESS_NAME, ROOT_NAMESPACE, INGRESS_LABELS
@@ -54,15 +57,18 @@ class IstiodIngress:
             self._service = name_gateway_service(gateway)
             name = f"{self._service}-{namespace}"  # a Gateway of another namespace may have it
             labels = (ROUTER_LABEL, (GATEWAY_NAME_LABEL, gateway))
+        #: istiod gives certificates of Gateways to a proxy that shows who it is.
+        self._serves_tls = identity is not None
         self.proxy = IstioProxy(
             name,
             workspace,
             binary,
-            control_plane.xds_port,
+            control_plane.secure_port if identity else control_plane.xds_port,
             addresses.take(),
             namespace,
             labels,
             "router",
+            identity,
         )
         self._port = port
         self._ports: dict[int, int] = {}
@@ -75,7 +81,7 @@ class IstiodIngress:
             if any(proxy.name == self._owner for proxy in gateway.proxies)
             for server in gateway.servers
         )
-        ports = sorted({server.port for server in servers if not server.tls})
+        ports = sorted({server.port for server in servers if not server.tls or self._serves_tls})
         for port in ports:
             if port not in self._ports:
                 is_first = self._port and not self._ports

@@ -17,6 +17,7 @@ from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
 from meshproof.documents.manifest import Document
 from meshproof.mesh.istiod.api import Object
 from meshproof.mesh.istiod.definitions import GATEWAY_API, KINDS
+from meshproof.mesh.istiod.gateway_certificates import GatewayCertificates
 from meshproof.oracle.conditions import Call
 from meshproof.rules.model import INGRESS, Proxy
 
@@ -38,6 +39,12 @@ PROXY_LABEL = "meshproof.run/proxy"
 PROXY_PORT, INBOUND_PORT = 15001, 15006
 #: Where a proxy listens for nobody, so that it asks for the marker's route.
 MARKER_PORT = 15999
+#: Where TLS ends at a server, and the fields that name a certificate of the user's.
+_TLS_MODES = ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL")
+_CERTIFICATE_FIELDS = (
+    *("serverCertificate", "privateKey", "caCertificates", "credentialName", "credentialNames"),
+    *("caCertCredentialName", "tlsCertificates", "caCrl"),
+)
 #: The kinds of rules that the mesh serves, by group.
 _ROUTING_KINDS = {
     NETWORKING: ("DestinationRule", "Gateway", "VirtualService"),
@@ -80,6 +87,11 @@ class Placed:
         """The host of a Service; empty for other kinds."""
         kind, namespace, name = self.key
         return f"{name}.{namespace}.{CLUSTER_DOMAIN}" if kind == "Service" else ""
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it is a Secret, which istiod does not list among its configs."""
+        return self.key[0] == "Secret"
 
     @property
     def is_route(self) -> bool:
@@ -264,18 +276,23 @@ def explain_unserved(call: Call) -> str:
     """Return why the one ingress of the run does not serve a call; empty if it does."""
     if call.gateway == MESH:
         return ""
-    if call.tls:
-        return "TLS at a Gateway: the istiod mesh does not serve it yet"
     if not is_served(call.proxy):
         return (
             f"a Gateway for proxies with {call.proxy.name}: the istiod mesh has the usual one alone"
         )
+    if call.tls and call.proxy != INGRESS:
+        return "TLS at a Gateway of Gateway API: the istiod mesh does not serve it yet"
     return ""
 
 
-def read_rules(documents: Iterable[Document], ingress_address: str) -> list[Placed]:
+def read_rules(
+    documents: Iterable[Document],
+    ingress_address: str,
+    certificates: GatewayCertificates | None = None,
+) -> list[Placed]:
     """Return the rules in documents as they are, but Gateways at the one ingress of the run.
 
+    Their servers where TLS ends have `certificates`, as Secrets; without any they are left out.
     Raises BadRules for a kind that this mesh does not serve yet.
     """
     documents = list(documents)
@@ -292,7 +309,9 @@ def read_rules(documents: Iterable[Document], ingress_address: str) -> list[Plac
             addresses = [{"type": "Hostname", "value": service}]
             spec = {**spec, **({"listeners": plain} if plain else {}), "addresses": addresses}
         elif document.kind == "Gateway":
-            spec = _move_gateway(spec, ingress_address)
+            owner = f"{document.namespace}/{document.name}"
+            spec, secrets = _move_gateway(spec, ingress_address, owner, certificates)
+            placed += secrets
             if not spec["servers"]:
                 continue
         if document.kind == "DestinationRule":
@@ -320,16 +339,25 @@ def _drop_hashes(spec: Any) -> Any:
     return {key: _drop_hashes(value) for key, value in spec.items() if key != "consistentHash"}
 
 
-def _move_gateway(spec: Object, address: str) -> Object:
-    """Return a Gateway's spec for the ingress of the run, at its address of loopback.
+def _move_gateway(
+    spec: Object, address: str, owner: str, certificates: GatewayCertificates | None
+) -> tuple[Object, list[Placed]]:
+    """Return a Gateway's spec for the ingress of the run, at its address of loopback, and Secrets.
 
-    It has no servers where TLS ends, and none at all if it is for other proxies: `explain_unserved`
-    says so of their cases.
+    Servers where TLS ends have certificates of the run, or are left out where there are none. It
+    has no servers if it is for other proxies: `explain_unserved` says so of their cases.
     """
+    servers, secrets = [], []
     is_usual = set((spec.get("selector") or {}).items()) <= set(INGRESS.labels)
-    servers = [
-        {**server, "bind": address}
-        for server in spec["servers"]
-        if is_usual and str(server["port"]["protocol"]).upper() != "HTTPS"
-    ]
-    return {**spec, "selector": dict(INGRESS_LABELS), "servers": servers}
+    for number, server in enumerate(spec["servers"] if is_usual else ()):
+        server = {**server, "bind": address}
+        if str(server["port"]["protocol"]).upper() == "HTTPS":
+            tls = server.get("tls") or {}
+            if certificates is None or tls.get("mode") not in _TLS_MODES:
+                continue
+            secret = Placed(certificates.make_secret(owner, number, server["hosts"]))
+            kept = {key: value for key, value in tls.items() if key not in _CERTIFICATE_FIELDS}
+            server["tls"] = {**kept, "credentialName": secret.body["metadata"]["name"]}
+            secrets.append(secret)
+        servers.append(server)
+    return {**spec, "selector": dict(INGRESS_LABELS), "servers": servers}, secrets

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from meshproof.base.names import CLUSTER_DOMAIN, Labels
 from meshproof.mesh.envoy import admin
+from meshproof.mesh.envoy.certificates import Identity
 from meshproof.mesh.envoy.envoy import ConfigState, Envoy, Resource, make_socket_address
 from meshproof.mesh.process.ports import HOST
 from meshproof.mesh.process.processes import Workspace
@@ -29,6 +30,7 @@ class IstioProxy(Envoy):
     """An Envoy as istiod's proxy: a `sidecar` of a pod, or the `router` of a gateway.
 
     `address` is an address of loopback that no other proxy of the run has: istiod knows it by that.
+    With an `identity` it shows istiod who it is; `xds_port` is then the port that asks for it.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class IstioProxy(Envoy):
         namespace: str,
         labels: Labels,
         kind: str = "sidecar",
+        identity: Identity | None = None,
     ) -> None:
         super().__init__(name, workspace, binary)
         self.address = address
         self.namespace = namespace
         self.labels = labels
         self._xds_port = xds_port
+        self._identity = identity
         self.node_id = f"{kind}~{address}~{name}.{namespace}~{namespace}.{CLUSTER_DOMAIN}"
 
     @property
@@ -106,7 +110,7 @@ class IstioProxy(Envoy):
                 "lds_config": source,
                 "cds_config": source,
             },
-            "static_resources": {"clusters": [_make_xds_cluster(self._xds_port)]},
+            "static_resources": {"clusters": [_make_xds_cluster(self._xds_port, self._identity)]},
         }
 
     def _make_metadata(self) -> Resource:
@@ -120,14 +124,16 @@ class IstioProxy(Envoy):
         }
 
 
-def _make_xds_cluster(port: int) -> Resource:
-    """Return the cluster of istiod's plaintext gRPC port."""
+def _make_xds_cluster(port: int, identity: Identity | None) -> Resource:
+    """Return the cluster of istiod's gRPC port: the plain one, or that which asks who calls."""
     options = {
         "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
         "explicit_http_config": {"http2_protocol_options": {}},
     }
     endpoint = {"endpoint": {"address": make_socket_address(HOST, port)}}
+    transport = {"transport_socket": _make_transport(identity)} if identity else {}
     return {
+        **transport,
         "name": _XDS_CLUSTER,
         "type": "STATIC",
         "connect_timeout": "1s",
@@ -135,5 +141,26 @@ def _make_xds_cluster(port: int) -> Resource:
         "load_assignment": {
             "cluster_name": _XDS_CLUSTER,
             "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+    }
+
+
+def _make_transport(identity: Identity) -> Resource:
+    """Return the transport that shows istiod an identity and takes only the run's istiod."""
+    certificate = {
+        "certificate_chain": {"filename": str(identity.chain)},
+        "private_key": {"filename": str(identity.key)},
+    }
+    common = {
+        "alpn_protocols": ["h2"],
+        "tls_certificates": [certificate],
+        "validation_context": {"trusted_ca": {"filename": str(identity.ca)}},
+    }
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
+            "UpstreamTlsContext",
+            "common_tls_context": common,
         },
     }

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from meshproof.base.names import MESH, is_service
+from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
 from meshproof.mesh.echo.rule_mesh import LocalRuleMesh, Source, find_source
+from meshproof.mesh.echo.tls_clients import TlsClients
 from meshproof.mesh.echo.workloads import (
     collect_ports,
     split_host,
@@ -22,8 +23,10 @@ from meshproof.mesh.istiod import config_dump
 from meshproof.mesh.istiod.addresses import Addresses, choose_call_ports
 from meshproof.mesh.istiod.binaries import find_binaries
 from meshproof.mesh.istiod.control_plane import MESH_CONFIG, ControlPlane
+from meshproof.mesh.istiod.gateway_certificates import GatewayCertificates
 from meshproof.mesh.istiod.ingress import IstiodIngress
 from meshproof.mesh.istiod.objects import (
+    INGRESS_NAME,
     PROXY_LABEL,
     EndpointAddress,
     Placed,
@@ -56,12 +59,13 @@ class IstiodRuleMesh(LocalRuleMesh):
         known_hosts: KnownHosts,
     ) -> None:
         """Raise BadRules for a host or a kind of rule that this mesh does not serve."""
+        cases = list(cases)
         binaries = find_binaries(options.istiod, options.cluster.image_prefix)
         super().__init__(options, workspace, rules, cases, known_hosts)
         addresses = Addresses()
-        self._control_plane = ControlPlane(
-            workspace, binaries, Authority(workspace.path / "certificates")
-        )
+        authority = Authority(workspace.path / "certificates")
+        self._tls_clients = TlsClients(authority)
+        self._control_plane = ControlPlane(workspace, binaries, authority)
         self._serving = Serving(self._control_plane)
         proxies = (proxy for gateway in rules.gateways for proxy in gateway.proxies)
         self._ingresses = {
@@ -72,10 +76,15 @@ class IstiodRuleMesh(LocalRuleMesh):
                 addresses,
                 0 if owner else options.ingress_port,
                 owner,
+                None if owner else authority.issue(ROOT_NAMESPACE, INGRESS_NAME),
             )
             for owner in sorted({"", *(proxy.name for proxy in proxies if is_served(proxy))})
         }
-        self._rule_objects = read_rules(rules.documents, self._ingresses[""].proxy.address)
+        self._rule_objects = read_rules(
+            rules.documents,
+            self._ingresses[""].proxy.address,
+            GatewayCertificates(authority, cases),
+        )
         self._clients = {
             source: self._make_client(f"client-{number}", source, workspace, addresses)
             for number, source in enumerate(self._sources)
@@ -160,7 +169,8 @@ class IstiodRuleMesh(LocalRuleMesh):
         """
         self._control_plane.require_alive()
         if call.gateway != MESH:
-            return self._ingresses[call.proxy.name].address(call.port)
+            address = self._ingresses[call.proxy.name].address(call.port)
+            return self._tls_clients.at(address, call.tls)
         source = find_source(call)
         return Address(self._clients[source].address, self._call_ports[source][call.port])
 

@@ -30,7 +30,10 @@ from meshproof.rules.model import RuleSet
 #: What istiod sends to every proxy, as `/debug/syncz` names it.
 _SENT_TYPES = ("cluster", "endpoint", "listener", "route")
 #: Kinds in the order in which they are applied: what a rule refers to comes before it.
-_ORDER = ("PeerAuthentication", "Service", "ServiceEntry", "Sidecar", "DestinationRule", "Gateway")
+_ORDER = (
+    *("PeerAuthentication", "Secret", "Service", "ServiceEntry", "Sidecar", "DestinationRule"),
+    "Gateway",
+)
 #: What Envoy says of a filter that it was not built with.
 _MISSING_FILTER = re.compile(r"registered implementation for '([^']+)'")
 #: A part of the name of a filter of Istio's -> how an istiod goes without it.
@@ -145,7 +148,9 @@ class Serving:
         unread = [
             key
             for key, placed in self._applied.items()
-            if not (
+            # A proxy whose certificate is not there yet has a listener that is not settled.
+            if not placed.is_secret
+            and not (
                 placed.host in hosts
                 if placed.host
                 else self._is_read(placed, read_versions.get(key, 0))
