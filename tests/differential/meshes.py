@@ -309,7 +309,7 @@ def open_pair(istiod: str, older: str = "") -> Iterator[Pair]:
     ):
         backends = Backends(shared)
         backends.start()
-        local = (
+        local: LocalSide | IstiodSide = (
             IstiodSide(local_space, backends, older, "older istiod")
             if older
             else LocalSide(local_space, backends)
