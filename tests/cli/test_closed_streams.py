@@ -13,6 +13,7 @@ import pytest
 from tests import ROOT
 
 RULES = shlex.quote(str(ROOT / "manifests" / "rules" / "v3_only" / "v1alpha2.yaml"))
+SHOP = shlex.quote(str(ROOT / "tests" / "cli" / "shop.yaml"))
 #: What each command ends with where nobody reads what it prints.
 CODES = {
     f"plan {RULES}": 0,
@@ -22,6 +23,9 @@ CODES = {
     "judge --expect v1=50,v2=50": 3,
     "rbac": 0,
     "mesh status": 69,
+    f"explain {SHOP} http://shop.example.com/cart": 0,
+    f"compare {SHOP} {SHOP} --no-send": 0,
+    f"intent init {SHOP}": 0,
 }
 
 

@@ -21,6 +21,23 @@ metadata: {name: cart}
 spec: {selector: {app: cart}, ports: [{port: 80, name: http}]}
 ---
 """
+WORKLOAD = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cart}
+spec:
+  selector: {matchLabels: {app: cart}}
+  template:
+    metadata: {labels: {app: cart, v: v1}}
+    spec: {containers: [{name: cart, image: cart}]}
+---
+"""
+SUBSETS = """---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: cart}
+spec: {host: cart, subsets: [{name: "v1", labels: {v: v1}}]}
+"""
 VIRTUAL_SERVICE = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -78,12 +95,8 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("place", PLACES)
 def test_rules(command: Command, tmp_path: Path, place: str) -> None:
-    subsets = (
-        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: cart}\n"
-        f'spec: {{host: cart, subsets: [{{name: "{HARMLESS["SUBSET"]}", labels: {{v: v1}}}}]}}\n'
-    )
     today, legacy = tmp_path / "today.yaml", tmp_path / "legacy.yaml"
-    today.write_text(SERVICE + fill(VIRTUAL_SERVICE, place) + subsets)
+    today.write_text(SERVICE + fill(VIRTUAL_SERVICE, place) + SUBSETS)
     legacy.write_text(fill(ROUTE_RULE, place))
     for name, file, form in itertools.product(
         ("plan", "lint"), (today, legacy), ("text", "json", "sarif")
@@ -92,6 +105,58 @@ def test_rules(command: Command, tmp_path: Path, place: str) -> None:
             assert find_obeyed(command.run(name, str(file), "-o", form)) == [], (name, file, form)
     target = str(tmp_path / "converted.yaml")
     assert find_obeyed(command.run("convert", str(legacy), "-o", target)) == []
+
+
+CALL = ("http://cart/x", "--from", "cart")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_questions_about_rules(command: Command, tmp_path: Path, place: str) -> None:
+    file, other = tmp_path / "rules.yaml", tmp_path / "other.yaml"
+    file.write_text(SERVICE + WORKLOAD + fill(VIRTUAL_SERVICE, place) + SUBSETS)
+    other.write_text(SERVICE + WORKLOAD + fill(VIRTUAL_SERVICE, "none") + SUBSETS)
+    for form in ("text", "json"):
+        printed = command.run("explain", str(file), *CALL, "-o", form)
+        assert find_obeyed(printed) == [], form
+        for sides in ((file, other), (other, file)):
+            printed = command.run("compare", *map(str, sides), "--no-send", "-o", form)
+            assert find_obeyed(printed) == [], form
+    assert find_obeyed(command.run("intent", "init", str(file))) == []
+
+
+def test_questions_show_what_was_planted(command: Command, tmp_path: Path) -> None:
+    file, other = tmp_path / "rules.yaml", tmp_path / "other.yaml"
+    file.write_text(SERVICE + WORKLOAD + fill(VIRTUAL_SERVICE, "SET") + SUBSETS)
+    other.write_text(SERVICE + WORKLOAD + fill(VIRTUAL_SERVICE, "none") + SUBSETS)
+    assert "evil" in command.run("compare", str(other), str(file), "--no-send", "-o", "json")
+    file.write_text(SERVICE + WORKLOAD + fill(VIRTUAL_SERVICE, "ROUTE") + SUBSETS)
+    assert "evil" in command.run("explain", str(file), *CALL)
+    assert "evil" in command.run("intent", "init", str(file))
+
+
+@pytest.mark.parametrize("name", ["explain", "try"])
+def test_questions_themselves(command: Command, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(SERVICE + WORKLOAD)
+    for arguments in (
+        ("http://x" + PLANTED, "--from", "cart"),
+        ("http://cart/", "--from", PLANTED),
+        ("http://cart/", "--from", "cart", "-H", PLANTED),
+        ("http://nobody/", "-X", PLANTED),
+    ):
+        printed = command.run(name, str(file), *arguments)
+        assert find_obeyed(printed) == [], arguments
+
+
+def test_an_intent(command: Command, tmp_path: Path) -> None:
+    file, intent = tmp_path / "rules.yaml", tmp_path / "meant.yaml"
+    file.write_text(SERVICE + WORKLOAD)
+    for key in ("name", "to", "nonsense", "redirect"):
+        intent.write_text(
+            f'intent: [{{request: {{host: cart, from: cart}}, "{key}": "{PLANTED_IN_YAML}"}}]\n'
+        )
+        printed = command.run("plan", str(file), "--intent", str(intent))
+        assert find_obeyed(printed) == [], key
 
 
 def test_file_names(command: Command, tmp_path: Path) -> None:
