@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle, islice, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -218,10 +219,16 @@ def test_profiles_have_the_specified_defaults():
     assert (gate.alpha, gate.alpha_independence) == share_alpha(1e-4, 1)
 
 
-def test_looks_get_rarer_but_stay_at_whole_batches():
+def test_looks_get_rarer_but_stay_at_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     judging = Judge(HALF, Settings(tolerance=0.002, look_every=10, independence=False))
-    look, looks = judging.test.look, []
-    judging.test.look = lambda counts, n: looks.append(n) or look(counts, n)
+    look = judging.test.look
+    looks: list[int] = []
+
+    def count_look(counts: dict[str, int], n: int) -> Any:
+        looks.append(n)
+        return look(counts, n)
+
+    monkeypatch.setattr(judging.test, "look", count_look)
     judging.feed(islice(cycle(["v1", "v2", "v2", "v1"]), 300_000))
     steps = [after - before for before, after in pairwise([0, *looks])]
     assert {step % 10 for step in steps} == {0}
