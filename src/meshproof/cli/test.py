@@ -39,6 +39,8 @@ _CONFIGURATION = Path(__file__).with_name("bundled_pytest.ini")
 _PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 #: Names the plugin: a user's environment may keep pytest from loading installed plugins.
 _PLUGIN_OPTIONS = ("-p", "meshproof.plugin", "-s")
+#: Hypothesis, where it is installed, is imported at a run's end: a fifth of its start for nothing.
+_NO_HYPOTHESIS = ("-p", "no:hypothesispytest")
 _NOT_FOR_BUNDLED = (
     "the bundled promises have a pytest configuration of their own; give the PATH of your tests "
     "to run them with yours"
@@ -96,7 +98,7 @@ def run_turns(
 def _list_bundled_options() -> tuple[str, ...]:
     """Return the pytest options that select our configuration and no other."""
     configuration = f"--config-file={_CONFIGURATION}", f"--rootdir={_find_suites_folder()}"
-    return *configuration, "--noconftest", "-p", "no:cacheprovider"
+    return *configuration, "--noconftest", "-p", "no:cacheprovider", *_NO_HYPOTHESIS
 
 
 def _find_suites_folder() -> Path:
