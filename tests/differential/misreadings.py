@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from meshproof.base.names import Labels
 from meshproof.mesh.envoy import actions as envoy_actions
 from meshproof.mesh.envoy import translate
+from meshproof.mesh.envoy.topology import Service
 from meshproof.rules.istio import actions, callers, virtual_service
-from meshproof.rules.model import Match, RouteTable
+from meshproof.rules.model import Match, RouteTable, RuleSet, Target
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -29,7 +31,16 @@ def _leave_catch_alls_where_they_are(patch: pytest.MonkeyPatch) -> None:
 
 
 def _find_every_subset(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(translate, "_has_subset", lambda *_: True)
+    find = translate._find_subset
+
+    def find_anywhere(
+        rules: RuleSet, service: Service, target: Target, namespace: str
+    ) -> Labels | None:
+        namespaces = [namespace, *(rule.namespace for rule in rules.destination_rules)]
+        labels = (find(rules, service, target, name) for name in namespaces)
+        return next((subset for subset in labels if subset is not None), None)
+
+    patch.setattr(translate, "_find_subset", find_anywhere)
 
 
 def _forget_the_percentage_of_a_root(patch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from tests.differential.coverage import (
     take_away,
 )
 from tests.differential.generator import GeneratedSet, make_object
+from tests.differential.misreadings import MISREADINGS
 from tests.differential.reducing import reduce
 from tests.differential.run import find_explanation, visit_sets
 
@@ -152,3 +153,9 @@ def test_fields_that_were_tried_least_are_taken_away_first() -> None:
 def test_an_unknown_kind_of_difference_has_no_explanation() -> None:
     assert find_explanation("answer: status") is None
     assert find_explanation("refused by local alone: no request follows from the rules: _")
+
+
+@pytest.mark.parametrize("name", MISREADINGS)
+def test_every_misreading_can_be_planted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    MISREADINGS[name](monkeypatch)
+    assert monkeypatch._setattr, "it must change something"

@@ -277,6 +277,8 @@ def _build_location(redirect: Redirect, match: Match | None, call: Call) -> str:
     request_host, _, request_port = call.host_header.partition(":")
     scheme = redirect.scheme or call.scheme
     port = call.port if redirect.use_request_port else redirect.port
+    if port == _SCHEME_PORTS[scheme]:
+        port = None  # istiod leaves it out, and then Envoy keeps that of the request
     usual_port = str(_SCHEME_PORTS[call.scheme])
     if port is None and not redirect.authority and request_port not in ("", usual_port):
         port = int(request_port)

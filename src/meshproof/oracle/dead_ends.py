@@ -146,7 +146,9 @@ def _iter_targets(
         subsets.find_caller_namespace(case.call),
     )
     total = sum(target.weight for target in route.split)
-    forwarded_share = sum(share for _, share in case.shares)
+    # Where a workload is told to fail, the answer has no shares, but it comes from there.
+    is_told_to_fail = bool(case.answer.instruction_headers) and not case.shares
+    forwarded_share = 1.0 if is_told_to_fail else sum(share for _, share in case.shares)
     for target in route.split if forwarded_share else ():
         if target.weight:
             yield target, forwarded_share * target.weight / total, target.at or route.at, False

@@ -137,6 +137,18 @@ def _derive_unnamed_host_cases(
             yield deriver.make_unrouted_case(call, f"host {shorten(name)} ({reason})")
 
 
+def _move_to_port(call: Call, other: Call) -> Call:
+    """Return a call, by the same name, to the port of another entrance.
+
+    In the mesh a name without a port is that of port 80.
+    """
+    authority = call.authority
+    if authority and call.gateway == MESH:
+        suffix = "" if other.port == 80 else f":{other.port}"
+        authority = f"{authority.partition(':')[0]}{suffix}"
+    return replace(call, port=other.port, authority=authority, tls=other.tls, proxy=other.proxy)
+
+
 def derive_single_case(rules: RuleSet, table: RouteTable, call: Call) -> Case:
     """Return the case of one call that a table of the rules decides, whatever others say."""
     description = _describe_call(call, Call(call.host), 0)
@@ -418,7 +430,7 @@ class _TableDeriver:
                 if not self._is_contested(entrance, similar.call):
                     yield self.make_case(similar.call, similar.description, condition.at)
         for other in self._entrances if match.port else ():
-            other_port = replace(call, port=other.port, tls=other.tls, proxy=other.proxy)
+            other_port = _move_to_port(call, other)
             is_near = (other.host, other.gateway) == (entrance.host, entrance.gateway)
             if is_near and other.port != call.port and not self._is_contested(other, other_port):
                 description = f"path {shorten(call.path)} on port {other.port}, another one"

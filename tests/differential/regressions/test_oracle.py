@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from meshproof.oracle.derive import derive
+from pathlib import Path
+
+import pytest
+
+from meshproof.documents.value import At
+from meshproof.oracle.actions import expect_answer
+from meshproof.oracle.derive import Call, derive
+from meshproof.rules.actions import Redirect
+from meshproof.rules.model import Route
+from meshproof.user_rules import loading
+from tests.differential.world import describe_world
 from tests.mesh.envoy.translating import ruleset
 
 FROM_ELSEWHERE = """\
@@ -90,3 +100,63 @@ def test_a_redirect_replaces_the_prefix_of_its_match() -> None:
             assert location.partition("/new")[2] == case.call.path.removeprefix("/old")
         else:
             assert location == f"http://other.example/any{case.call.path[1:]}"
+
+
+@pytest.mark.parametrize(("port", "scheme"), [(80, "http"), (443, "https")])
+def test_a_redirect_to_the_port_of_its_scheme_keeps_that_of_the_request(
+    port: int, scheme: str
+) -> None:
+    # istiod: route.go, ApplyRedirect (no explicit :80 or :443); then Envoy keeps the request's.
+    route = Route((), (), At("rules.yaml", 1), redirect=Redirect(301, scheme=scheme, port=port))
+    locations = []
+    for call in Call("reviews", authority="reviews:8080", port=8080), Call("reviews"):
+        reply = expect_answer(route, None, call).proxy_reply
+        assert reply is not None
+        locations.append(reply.location)
+    assert locations == [f"{scheme}://reviews:8080/", f"{scheme}://reviews/"]
+
+
+OF_ONE_PORT = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{port: 80, authority: {prefix: reviews}}]
+    route: [{destination: {host: reviews}}]
+"""
+
+
+def test_a_request_to_another_port_names_that_port() -> None:
+    # Found by seed 90001, set 73: a name without a port is that of port 80 in the local mesh.
+    # istiod: pilot/pkg/networking/core/httproute.go, generateVirtualHostDomains.
+    ports = {"reviews.default.svc.cluster.local": [80, 8080]}
+    calls = [case.call for case in derive(ruleset(OF_ONE_PORT), ports).cases]
+    elsewhere = [call.host_header for call in calls if call.port == 8080]
+    assert elsewhere
+    assert all(name.endswith(":8080") for name in elsewhere), elsewhere
+
+
+WITH_DEAD_END = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http:
+  - route:
+    - {destination: {host: reviews}, weight: 50}
+    - {destination: {host: nowhere}, weight: 50}
+    retries: {attempts: 2, retryOn: 5xx}
+"""
+
+
+def test_a_request_that_is_to_fail_has_the_dead_end_of_its_route(tmp_path: Path) -> None:
+    # istiod has no cluster for a host that is not there: Envoy answers before any workload fails.
+    path = tmp_path / "set.yaml"
+    path.write_text(f"{WITH_DEAD_END}---\n{describe_world()}")
+    cases = loading.load([str(path)]).plan.cases
+    failing = [case for case in cases if case.answer.instruction_headers and not case.shares]
+    assert failing
+    assert all([dead_end.share for dead_end in case.dead_ends] == [0.5] for case in failing)
