@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from meshproof.run.record import Outcome
 
@@ -185,6 +186,45 @@ def test_a_server_that_is_not_served_leaves_the_others_of_its_gateway(
     allowed = "Gateway/gate:spec.servers.port.protocol"
     ended = meshproof("test", "--rules", "gate.yaml", "--allow-unsupported", allowed)
     assert ended.code == 0, ended.output
+
+
+MIXED_PROTOCOLS = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec:
+  hosts: [web]
+  http: [{route: [{destination: {host: web}}]}]
+  tls:
+  - match: [{port: 443, sniHosts: [web.shop.svc.cluster.local]}]
+    route: [{destination: {host: web, port: {number: 443}}}]
+  tcp:
+  - match: [{port: 3306}]
+    route: [{destination: {host: web, port: {number: 3306}}}]
+"""
+
+
+@pytest.mark.parametrize("keys", [("tls", "tcp"), ("tls",), ("tcp",)])
+def test_routes_of_other_protocols_leave_those_of_http(
+    meshproof: Run, tmp_path: Path, keys: tuple[str, ...]
+) -> None:
+    document = yaml.safe_load(MIXED_PROTOCOLS)
+    for key in {"tls", "tcp"}.difference(keys):
+        del document["spec"][key]
+    (tmp_path / "web.yaml").write_text(yaml.safe_dump(document))
+    ended = meshproof("test", "--rules", "web.yaml")
+    assert ended.code == 3, ended.output
+    output = " ".join(ended.output.split())
+    assert "- VirtualService shop/web not supported" in output
+    for key in ("tls", "tcp"):
+        assert (f"spec.{key} is not supported yet" in output) == (key in keys)
+    passed = {name for name, result in ended.results.items() if result.outcome is Outcome.PASSED}
+    assert "web: any request -> any version" in passed, ended.output
+    allowed: list[str] = []
+    for key in keys:  # each is allowed by its own name alone
+        assert meshproof("plan", "web.yaml", *allowed).code == 3
+        allowed += ["--allow-unsupported", f"VirtualService/web:spec.{key}"]
+    assert meshproof("plan", "web.yaml", *allowed).code == 0
 
 
 WITHHELD = """\

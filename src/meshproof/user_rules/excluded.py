@@ -30,6 +30,7 @@ from meshproof.inventory.workloads import WORKLOAD_KINDS
 from meshproof.rules.gateway_api.listeners import intersect_hosts
 from meshproof.run.cause import Cause
 from meshproof.user_rules.gateway_parts import reduce_gateway
+from meshproof.user_rules.protocol_parts import keep_http_routes
 
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
 _ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule", "VirtualService")
@@ -304,21 +305,27 @@ class RuleObjects:
                     reason = "each of its routes is for a Gateway that is not checked"
                     self.excluded.append(Excluded.of_document(document, reason, cause=cause))
             elif remaining is not document:
-                self.documents[self.documents.index(document)] = remaining
+                self._replace(document, remaining)
 
     def _reduce(self, document: Document, errors: Sequence[BadRules]) -> bool:
-        """Keep a Gateway without the servers that errors are about; say whether that is enough.
+        """Keep an object without the parts that errors are about; say whether that is enough.
 
-        The routes that only these servers have are excluded, too.
+        These are servers of a Gateway, with the routes that only they have, and the routes of a
+        VirtualService that are for other protocols than HTTP.
         """
+        if document.kind == "VirtualService":
+            http_part = keep_http_routes(document, errors)
+            if http_part is None:
+                return False
+            for error in errors:  # an entry for each field, that one can be allowed without others
+                self._exclude_part(document, [error])
+            self._replace(document, http_part)
+            return True
         reduced = reduce_gateway(document, errors) if document.kind == "Gateway" else None
         if reduced is None:
             return False
-        at = At(errors[0].file, errors[0].line, errors[0].column)
-        reason = "; ".join(dict.fromkeys(error.reason for error in errors))
-        entry = Excluded.of_document(document, reason, at)
-        self.documents[self.documents.index(document)] = reduced.document
-        self.excluded.append(entry)
+        entry = self._exclude_part(document, errors)
+        self._replace(document, reduced.document)
         because = f"its hosts are those of a server of {entry.name} that is not checked"
         for route in filter(reduced.leaves_out, self.documents[:]):
             if route.kind == "VirtualService":
@@ -327,6 +334,17 @@ class RuleObjects:
             else:
                 self._exclude(route, Excluded.of_document(route, because, cause=entry))
         return True
+
+    def _exclude_part(self, document: Document, errors: Sequence[BadRules]) -> Excluded:
+        """Exclude the part of an object that errors are about."""
+        at = At(errors[0].file, errors[0].line, errors[0].column)
+        reason = "; ".join(dict.fromkeys(error.reason for error in errors))
+        entry = Excluded.of_document(document, reason, at)
+        self.excluded.append(entry)
+        return entry
+
+    def _replace(self, document: Document, remaining: Document) -> None:
+        self.documents[self.documents.index(document)] = remaining
 
 
 def _read_gateways(parent: Value, namespace: str) -> list[str]:
