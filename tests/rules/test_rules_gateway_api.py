@@ -169,6 +169,20 @@ def test_an_action(text: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "action",
+    [f"URLRewrite, urlRewrite: {{{PREFIX}", f"RequestRedirect, requestRedirect: {{{PREFIX}"],
+)
+@pytest.mark.parametrize("match", ["", "matches: [{path: {value: /}}], "])
+def test_the_prefix_of_all_paths_in_place_of_itself(action: str, match: str) -> None:
+    backends = TO_SHOP if "urlRewrite" in action else "backendRefs: []"
+    parsed = route(f"- {{{match}{backends}, filters: [{{type: {action}/}}}}}}]}}")
+    new_prefix = (
+        parsed.rewrite.uri if parsed.rewrite else parsed.redirect and parsed.redirect.prefix
+    )
+    assert (new_prefix, parsed.matches) == ("/", ())
+
+
 REDIRECTS = {
     "{}": Redirect(302, use_request_port=True),
     "{hostname: b.example, statusCode: 308}": Redirect(

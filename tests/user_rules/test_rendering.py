@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from meshproof.base.errors import BadRules
 from meshproof.user_rules import loading, rendering
 from meshproof.user_rules.loading import ReadingOptions, UserRules
 from tests.manifest_text import write_head
@@ -324,6 +325,21 @@ def test_a_chart_is_rendered_with_its_values(
     assert json.loads(log.read_text())[0] == [
         *("template", "--no-hooks", "web-shop", str(tmp_path / "chart"))
     ]
+
+
+def test_a_folder_without_rules_says_what_was_rendered_and_left_out(
+    tmp_path: Path, programs: Path
+) -> None:
+    """A rule may be switched off by the values of the chart."""
+    write(tmp_path / "chart", CHART)
+    job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: once}\n"
+    add_stand_in(programs, "helm", f"---\n# Source: web/templates/job.yaml\n{job}")
+    with pytest.raises(BadRules) as error:
+        loading.load([str(tmp_path / "chart")])
+    first_line, *lines = str(error.value).splitlines()
+    assert first_line == "no rules found"
+    assert lines[0] == f"rendered: {tmp_path / 'chart' / 'Chart.yaml'}"
+    assert lines[1].startswith("left out: 1 object that routes nothing (Job)")
 
 
 def test_a_chart_without_helm_is_not_rendered(tmp_path: Path, programs: Path) -> None:

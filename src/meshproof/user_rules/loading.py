@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -363,8 +363,18 @@ def _check_objects(
         except BadRules as error:
             errors = [error]
         is_nothing = any(isinstance(error, _NoRules) for error in errors)
-        if is_nothing or not objects.exclude_causes_of(errors):
+        if is_nothing:
+            lines = [*errors, *objects.excluded, *_describe_read(contents)]
+            raise BadRules("\n".join(map(str, lines)))
+        if not objects.exclude_causes_of(errors):
             raise BadRules("\n".join(map(str, [*errors, *objects.excluded])))
+
+
+def _describe_read(contents: Contents) -> Iterator[str]:
+    """Yield what was read where there are no rules: what was rendered, and what was left out."""
+    yield from (f"rendered: {file}" for file in contents.files.rendered)
+    if contents.left_out:
+        yield f"left out: {', '.join(summarize_left_out(contents.left_out))}"
 
 
 class _NoRules(BadRules):

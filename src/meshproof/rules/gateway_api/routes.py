@@ -118,6 +118,8 @@ def _check_replaced_prefix(route: Route, match: Match, rule: Value) -> None:
     )
     if not replacement or (match.uri and match.uri.kind == "path_prefix"):
         return
+    if match.uri is None and replacement == "/":
+        return  # each path begins with `/`, and stays as it is
     if match.uri is None:
         raise match.at.error(
             f"{rule.path}: what ReplacePrefixMatch makes of the prefix '/' is not specified "
