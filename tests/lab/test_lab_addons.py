@@ -53,4 +53,5 @@ def test_addons_without_our_traffic(tmp_path: Path, idle_prometheus: str) -> Non
     assert ended.outcomes("") == {"addon prometheus": "failed", "addon zipkin": "failed"}
     assert "0 of 6 sidecars" in ended.message("addon prometheus")
     assert "0 traces have our tag" in ended.message("addon zipkin")
-    assert "samples/addons/kiali.yaml" in ended.output
+    (graph,) = (each for each in ended.run.results if each.promise == "addon service-graph")
+    assert "samples/addons/kiali.yaml" in graph.how_to_get

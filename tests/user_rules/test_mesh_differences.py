@@ -12,7 +12,7 @@ import pytest
 from meshproof.cli import main
 from meshproof.mesh.istiod import rule_mesh
 from meshproof.mesh.istiod.config_dump import list_differences, read_values
-from meshproof.mesh.istiod.objects import Placed
+from meshproof.mesh.istiod.objects import Placed, read_rules
 from meshproof.oracle.conditions import Call
 from meshproof.user_rules.neighbours import list_neighbours
 from tests.mesh.istiod.conftest import pilot_discovery
@@ -92,7 +92,7 @@ def test_what_one_of_two_istiods_has_otherwise_is_shown_with_its_config(
     code, report = compare_istiods(pilot_discovery, other, capsys)
     assert (code, report["differences_of_meshes"], report["meshes_that_differ"]) == (0, [], [])
     assert report["requests"] > 60  # those of the cases, and the ones around them
-    read_rules, meshes = rule_mesh.read_rules, iter((False, True))
+    meshes = iter((False, True))
 
     def read_rules_anew(*arguments: Any) -> list[Placed]:
         placed = read_rules(*arguments)
