@@ -203,7 +203,10 @@ class Writer:
             return
         for line in _phrases.list_ruled_out(run):
             self._print_once("ruled out", line)
-        if names := _phrases.join_not_supported(run):
+        if not run.count_supported():  # nothing else says why nothing was checked
+            for result in run.results:
+                self._print_result(result, is_verbose=True)
+        elif names := _phrases.join_not_supported(run):
             self._print_once("not here", f"not supported by this mesh: {names} (-v says why)")
 
     def _print_failures(self, run: Run) -> None:

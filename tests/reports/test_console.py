@@ -154,6 +154,15 @@ def test_a_green_run_of_all_promises_fits_forty_lines(
     assert lines[-1].startswith("Passed: 14 of 14 promises are kept. 14 passed, 2 not supported;")
 
 
+def test_where_nothing_is_supported_each_reason_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lack = Result("addon jaeger", "", Outcome.NOT_SUPPORTED, reason="jaeger is not installed")
+    lines = print_run(build_run([lack]), capsys)
+    assert "  jaeger is not installed" in lines
+    assert lines[-1].startswith("Inconclusive: none of 1 promise was checked.")
+
+
 def test_shares_are_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
     check = build_check("", ["v1", "v2", "v2", "v2"] * 100, ["v1", "v2"])
     run = build_run([Result("split", "", Outcome.PASSED, checks=(check,))])
