@@ -106,7 +106,7 @@ def command(fault: str) -> list[str]:
 
 
 def test_every_case_passes_without_a_fault_and_names_its_line(meshproof: Run) -> None:
-    ended = meshproof(*command("nothing"))
+    ended = meshproof(*command("nothing"), "-v")
     assert ended.code == 0, ended.output
     assert len(ended.results) > 25
     for result in ended.results.values():
