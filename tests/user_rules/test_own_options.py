@@ -48,7 +48,7 @@ def test_a_stricter_rule_fails(judged: Callable[..., Any]) -> None:
 
 def test_a_looser_rule_passes_and_is_named(judged: Callable[..., Any], tmp_path: Path) -> None:
     # With the usual alpha, 55 % is red in 2 of 100 runs; with this one, in 1 of a million.
-    ended = judged("0.25", "--mesh-alpha=1e-12")
+    ended = judged("0.25", "--mesh-alpha=1e-12", "-v")
     assert ended.code == 0, ended.output
     said = " ".join(ended.output.split())
     assert f"; looser than the run: {LOOSER}" in said
