@@ -14,7 +14,7 @@ from meshproof.base.errors import pluralize
 from meshproof.base.escaping import escape_line, escape_text
 from meshproof.run.broken import BrokenByCause, group_by_cause, has_cause
 from meshproof.run.cause import Cause
-from meshproof.run.record import Outcome, Result, Run
+from meshproof.run.record import SEVERITY, Outcome, Result, Run
 
 from . import _phrases, _rows, _terminal
 
@@ -135,7 +135,7 @@ class Writer:
         if route.file and route.file != self._printed_file:
             self._printed_file = route.file
             self._print(route.file)
-        worst = next((result.outcome for result in route.broken), Outcome.PASSED)
+        worst = min((result.outcome for result in route.results), key=SEVERITY.index)
         row = route.render(self._console.width - 4)
         self._print(row, f"  {_MARKS[worst][self._mark_index]} ", _MARKS[worst][2])
         self._print_shares(route.results, "    ")

@@ -195,6 +195,13 @@ def test_a_route_is_one_row_with_its_cases(
     assert all(len(row) == 80 for row in rows if row.startswith("  "))
 
 
+def test_a_route_has_the_mark_of_its_worst_case(capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = (Outcome.INCONCLUSIVE, Outcome.FAILED, Outcome.PASSED)
+    lines = print_run(build_run([build_case("any", "a", 7, each) for each in outcomes]), capsys)
+    (row,) = (line for line in lines if "of 3 cases" in line)
+    assert row.startswith("  x any")
+
+
 def test_a_quiet_run_is_one_line(mixed_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = print_run(replace(mixed_run, is_quiet=True), capsys, "sending")
     assert line.startswith("Failed: 2 of 7 promises are broken.")

@@ -36,7 +36,7 @@ from meshproof.plugin.evidence import Evidence, build_failure, get_evidence, rea
 from meshproof.plugin.internal_errors import is_internal_error
 from meshproof.plugin.run_context import get_context, get_options
 from meshproof.run import report_folder
-from meshproof.run.record import Check, Outcome, Result, Run, Writer, formats, writers
+from meshproof.run.record import SEVERITY, Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.user_rules.not_proven import list_not_proven, list_unreached
 from meshproof.verdict import Outcome as Judged
 
@@ -47,16 +47,6 @@ if TYPE_CHECKING:
 
 #: Subject of the one diagnosis that all cases of user rules share.
 _USER_RULES = "your rules"
-#: The outcomes, the worst first: a test with two of them has the worse one.
-_SEVERITY = (
-    Outcome.INTERNAL_ERROR,
-    Outcome.FAILED,
-    Outcome.MESH_NOT_READY,
-    Outcome.INCONCLUSIVE,
-    Outcome.NOT_SUPPORTED,
-    Outcome.SKIPPED,
-    Outcome.PASSED,
-)
 
 
 class NotSupported(Skipped):
@@ -337,7 +327,7 @@ class Recorder:
 
 def _merge_teardown(result: Result, teardown: Result) -> Result:
     """Return the one result of a test whose teardown failed: the worse outcome, both reasons."""
-    if _SEVERITY.index(teardown.outcome) < _SEVERITY.index(result.outcome):
+    if SEVERITY.index(teardown.outcome) < SEVERITY.index(result.outcome):
         worse, other = teardown, result
     else:
         worse, other = result, teardown

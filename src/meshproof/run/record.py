@@ -33,6 +33,18 @@ class Outcome(StrEnum):
     INTERNAL_ERROR = "internal error"
 
 
+#: The outcomes, the worst first: what has two of them has the worse one.
+SEVERITY = (
+    Outcome.INTERNAL_ERROR,
+    Outcome.FAILED,
+    Outcome.MESH_NOT_READY,
+    Outcome.INCONCLUSIVE,
+    Outcome.NOT_SUPPORTED,
+    Outcome.SKIPPED,
+    Outcome.PASSED,
+)
+
+
 @dataclass(frozen=True)
 class Check:
     """One judged statement within a promise.

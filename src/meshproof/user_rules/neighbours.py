@@ -12,9 +12,9 @@ _OTHER_VALUE = "other"
 
 def list_neighbours(calls: Iterable[Call]) -> list[Call]:
     """Return the requests that differ in one thing from `calls`, without those themselves."""
-    calls = list(calls)
+    calls = dict.fromkeys(calls)
     neighbours = dict.fromkeys(neighbour for call in calls for neighbour in _vary(call))
-    return [call for call in neighbours if call not in set(calls)]
+    return [call for call in neighbours if call not in calls]
 
 
 def _vary(call: Call) -> Iterator[Call]:
