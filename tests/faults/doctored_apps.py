@@ -23,6 +23,7 @@ def replace_build(patch: pytest.MonkeyPatch, image: str, role: str) -> None:
         ("cookie user=burr", "cookie among others"),
         "though only v3 is declared.*productpage-v1-0 .* without the cookie",
     ),
+    is_long=True,
 )
 def cookie_lost(patch: pytest.MonkeyPatch) -> None:
     replace_build(patch, "istio/examples-bookinfo-productpage-v1", "productpage-without-cookie")
@@ -32,6 +33,7 @@ def cookie_lost(patch: pytest.MonkeyPatch) -> None:
     "an app that answers 503 one time in fifty",
     "-k=productpage or rotation or v3_only or plaintext or prometheus",
     failed={"productpage": r"without details.*app of details-v1-0 answered 503: \d+ of"},
+    is_long=True,
 )
 def one_in_fifty(patch: pytest.MonkeyPatch) -> None:
     replace_build(patch, "istio/examples-bookinfo-details-v1", "details-503-one-in-fifty")
@@ -44,6 +46,7 @@ def one_in_fifty(patch: pytest.MonkeyPatch) -> None:
         **dict.fromkeys(READS_REVIEWS, 'HTTP 200, "Error fetching product reviews!'),
         "mtls strict": "without the policy, too, a visit gets HTTP 200 without reviews",
     },
+    is_long=True,
 )
 def reviews_down(patch: pytest.MonkeyPatch) -> None:
     for version in ("v1", "v2", "v3"):

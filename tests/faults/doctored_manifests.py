@@ -67,6 +67,7 @@ def run_after_deploy(patch: pytest.MonkeyPatch, then: Callable[[LocalMesh], None
     inconclusive=dict.fromkeys(
         (*READS_REVIEWS, "addon prometheus", "addon zipkin", "mtls strict"), NOT_FOUND
     ),
+    is_long=True,
 )
 def no_ingress_route(patch: pytest.MonkeyPatch) -> None:
     edit_manifest(patch, "bookinfo-gateway.yaml", "    - uri:\n        exact: /productpage\n", "")

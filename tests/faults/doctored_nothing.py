@@ -8,7 +8,7 @@ from tests.faults.doctored_manifests import READS_REVIEWS
 from tests.faults.planting import fault
 
 
-@fault("none", exit_code=0)
+@fault("none", exit_code=0, is_long=True)
 def none(patch: pytest.MonkeyPatch) -> None:
     """Leave everything as it is."""
 

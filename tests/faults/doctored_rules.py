@@ -161,6 +161,7 @@ def round_robin(patch: pytest.MonkeyPatch) -> None:
         r"though only v3 is declared.*route order.*by '(others|reviews-everyone)' at "
         r".*route_order/v1",
     ),
+    is_long=True,
 )
 def route_order(patch: pytest.MonkeyPatch) -> None:
     replace_rules(

@@ -19,7 +19,8 @@ class Fault:
     `plant` spoils the mesh from inside the run's process, before anything is started. `failed`,
     `inconclusive` and `not_ready` are promise -> regex that its message must match, in each
     dialect; every other promise of the run must pass. `arguments` go to `meshproof test`. `needs`
-    is an addon that the machine must have.
+    is an addon that the machine must have. One that is `long` takes 20 seconds of processor time
+    or more, and a quicker one of its kind runs in CI.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Fault:
     not_ready: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     needs: str = ""
+    is_long: bool = False
 
 
 FAULTS: dict[str, Fault] = {}
@@ -43,6 +45,7 @@ def fault(
     inconclusive: Mapping[str, str] | None = None,
     not_ready: Mapping[str, str] | None = None,
     needs: str = "",
+    is_long: bool = False,
 ) -> Callable[[Plant], Plant]:
     """Make a fault of the function below: it plants it, the words here say what must come of it."""
 
@@ -57,6 +60,7 @@ def fault(
             not_ready or {},
             arguments,
             needs,
+            is_long,
         )
         return plant
 

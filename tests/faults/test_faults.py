@@ -38,7 +38,13 @@ def expected(fault: Fault, result: Result) -> tuple[Outcome, str]:
     return Outcome.NOT_SUPPORTED if missing else Outcome.PASSED, ""
 
 
-@pytest.mark.parametrize("name", load_faults())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(fault.name, marks=pytest.mark.long if fault.is_long else ())
+        for fault in load_faults().values()
+    ],
+)
 def test_fault(name: str, tmp_path: Path) -> None:
     fault = load_faults()[name]
     if fault.needs and importlib.import_module(ADDON + fault.needs).find_command(None) is None:
