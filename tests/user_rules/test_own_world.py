@@ -202,8 +202,10 @@ def test_plan_names_the_dead_ends(tmp_path: Path, capsys: pytest.CaptureFixture[
     rules, app = tmp_path / "rules.yaml", tmp_path / "app.yaml"
     rules.write_text(RULES.replace(REST, REST.replace("web", "wbe")))
     app.write_text(INVENTORY)
-    assert cli.main(["plan", str(rules), "--inventory", str(app)]) == 0
-    assert "      will fail: no Service has the host wbe.default.svc" in capsys.readouterr().out
+    assert cli.main(["plan", str(rules), "--inventory", str(app)]) == 1
+    captured = capsys.readouterr()
+    assert "      will fail: no Service has the host wbe.default.svc" in captured.out
+    assert "cases will fail" in captured.err
     cli.main(["plan", str(rules), "--inventory", str(app), "-o", "json"])
     plan = json.loads(capsys.readouterr().out)
     assert any(case["dead_ends"] for case in plan["cases"])

@@ -36,9 +36,9 @@ DESCRIPTION = (
     "input, or a live namespace: cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]."
 )
 EPILOG = (
-    "It ends with 1 where an object is wrong, lint finds an error, or fewer routes are reached "
-    "than --fail-under says, and with 3 where no request reaches some route, or an object is not "
-    "supported that --allow-unsupported does not name."
+    "It ends with 1 where an object is wrong, a case will fail, lint finds an error, or fewer "
+    "routes are reached than --fail-under says, and with 3 where no request reaches some route, or "
+    "an object is not supported that --allow-unsupported does not name."
 )
 
 
@@ -116,6 +116,10 @@ def _list_codes(user_rules: UserRules, fail_under: float) -> Iterator[int]:
     prefix = f"meshproof: {user_rules.variant}: " if user_rules.variant else "meshproof: "
     if user_rules.excluded:
         print_message(f"{prefix}{_summarize_excluded(user_rules)}")
+    failing = [case for case in user_rules.plan.cases if case.dead_ends]
+    if failing:
+        print_message(f"{prefix}{pluralize(len(failing), 'case')} will fail")
+        yield errors.EXIT_FAILED
     share = user_rules.plan.coverage_share * 100
     if share < fail_under:
         print_message(
