@@ -88,6 +88,16 @@ def test_a_rewrite_below_a_path(to: str, slash: str) -> None:
     assert arrivals["/foo/x"] == (Arrival(f"{to.rstrip('/')}/x", HOST),)
 
 
+def test_a_rewrite_of_the_prefix_of_all_paths_by_itself_changes_none() -> None:
+    first_route = to_shop(below("/foo"))
+    rest = Route((), first_route.targets, HERE, rewrite=Rewrite("/"))
+    table = RouteTable((HOST,), (first_route, rest), ("mesh",), HERE)
+    cases = [case for case in derive(RuleSet((table,))).cases if case.route_index == 1]
+    assert {"/fo", "/x/foo"} <= {case.call.path for case in cases}
+    for case in cases:
+        assert [arrival.path for arrival in case.answer.arrivals] == [case.call.request_target]
+
+
 def test_a_redirect_below_a_path_names_the_port_of_the_listener() -> None:
     redirect = Redirect(302, prefix="/new", use_request_port=True)
     gate = Gateway("default/gate/web", (Server(8080, ("*",)),), HERE)
