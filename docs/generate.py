@@ -15,12 +15,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +34,10 @@ from meshproof.base.clues import Clue
 from meshproof.mesh.protocol import Served
 from meshproof.options import table
 from meshproof.rules import judge_options
+from meshproof.run.cause import Cause
 from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
+from meshproof.run.remark import Remark
 from meshproof.verdict import Settings, Verdict, WrongSplit
 from meshproof.verdict.settings import Origin
 
@@ -48,7 +54,10 @@ COMMANDS = (
     *("test", "plan", "explain", "intent", "compare", "try", "lint", "convert", "smoke"),
     *("rbac", "cleanup", "images", "istiod", "mesh", "judge", "completion"),
 )
-RECORDS = (Run, Result, Failure, Clue, Check, Served, Verdict, Settings, Origin, WrongSplit)
+RECORDS = (
+    *(Run, Result, Failure, Cause, Clue, Remark, Check, Served, Verdict, Settings, Origin),
+    WrongSplit,
+)
 
 _NO_ROW = (argparse._HelpAction, argparse._SubParsersAction)
 _BLOCK = re.compile(
@@ -243,6 +252,53 @@ def render_wrong_servings() -> str:
     return render_table(("field", "wrong serving", "seen"), [*sorted(rows), *sorted(others)])
 
 
+def build_run_schema() -> dict[str, Any]:
+    """Return the JSON Schema of run.json, made from the types of its records."""
+    definitions = {record.__name__: _build_record_schema(record) for record in RECORDS}
+    run = definitions.pop("Run")
+    computed = {"outcome": {"enum": list(Outcome)}, "exit_code": {"enum": list(errors.EXIT_CODES)}}
+    run["properties"] = computed | run["properties"]
+    run["required"] += list(computed)
+    definitions["Verdict"]["properties"]["format"] = {"type": "string"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "run.json of meshproof",
+        **run,
+        "$defs": definitions,
+    }
+
+
+def _build_record_schema(record: type[Any]) -> dict[str, Any]:
+    """Return the schema of one record: an object with all of its fields and no other."""
+    hints = typing.get_type_hints(record)
+    properties = {field.name: _build_schema(hints[field.name]) for field in fields(record)}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _build_schema(hint: Any) -> dict[str, Any]:
+    """Return the schema of a type. Infinity is a word, as JSON has no number for it."""
+    arguments = typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return {"$ref": f"#/$defs/{getattr(hint, '__name__', '')}"}
+    if type(None) in arguments:
+        others = [_build_schema(argument) for argument in arguments if argument is not type(None)]
+        return {"anyOf": [*others, {"type": "null"}]}
+    if arguments and issubclass(typing.get_origin(hint), Mapping):
+        return {"type": "object", "additionalProperties": _build_schema(arguments[1])}
+    if arguments:
+        return {"type": "array", "items": _build_schema(arguments[0])}
+    if issubclass(hint, Enum):
+        return {"enum": list(hint)}
+    if hint is float:
+        return {"anyOf": [{"type": "number"}, {"enum": ["inf", "-inf", "nan"]}]}
+    return {"type": {str: "string", int: "integer", bool: "boolean"}[hint]}
+
+
 RENDERERS: dict[str, Callable[[], str]] = {
     "options": render_options,
     "commands": render_commands,
@@ -275,17 +331,19 @@ def list_generated_pages() -> list[Path]:
 
 
 def main() -> int:
-    """Write every page anew, or say with --check which of them are stale."""
+    """Write every page and the schema anew, or say with --check which of them are stale."""
     check = "--check" in sys.argv[1:]
     stale = 0
-    for page in list_generated_pages():
-        text = page.read_text(encoding="utf-8")
-        filled = fill(text)
+    schema = f"{json.dumps(build_run_schema(), indent=2)}\n"
+    files = [(page, fill(page.read_text(encoding="utf-8"))) for page in list_generated_pages()]
+    for page, filled in [*files, (DOCS / "reference" / "run.schema.json", schema)]:
+        text = page.read_text(encoding="utf-8") if page.exists() else ""
         if filled == text:
             continue
         stale += 1
         sys.stdout.write(f"{page.relative_to(DOCS)} {'is stale' if check else 'written'}\n")
         if not check:
+            page.parent.mkdir(exist_ok=True)
             page.write_text(filled, encoding="utf-8")
     return 1 if check and stale else 0
 

@@ -14,6 +14,12 @@ from meshproof.verdict.report import compute_false_alarm_rate, describe_fault
 _BEFORE_CHECKS = ("promise", "cause", "get it")
 
 
+def split_place(place: str) -> tuple[str, int]:
+    """Return file and line (0: not known) of a place such as `routes.yaml:12`."""
+    file, _, line = place.rpartition(":")
+    return (file, int(line)) if line.isdecimal() else (place, 0)
+
+
 def _is_or_are(count: int) -> str:
     """Return the verb for `count` promises."""
     return "is" if count == 1 else "are"

@@ -9,6 +9,8 @@ from meshproof.base.errors import pluralize
 from meshproof.run.record import Check, Outcome, Result
 from meshproof.verdict.phrases import format_answers, format_percent
 
+from ._phrases import split_place
+
 BAR_WIDTH = 20
 #: Signs of a bar's versions in turn, where the terminal draws Unicode and elsewhere.
 _UNICODE_SIGNS, _ASCII_SIGNS = "█░▓▒", "#-=."
@@ -29,7 +31,7 @@ class RouteCases:
     @property
     def file(self) -> str:
         """The file of the route, as given by the user."""
-        return _split_place(self._own_case)[0]
+        return split_place(self._own_case.rule)[0]
 
     @property
     def _own_case(self) -> Result:
@@ -37,24 +39,18 @@ class RouteCases:
 
         What just misses an earlier route ends here, too, with a place there: the last place counts.
         """
-        return max(self.results, key=lambda result: _split_place(result)[1])
+        return max(self.results, key=lambda result: split_place(result.rule)[1])
 
     def render(self, width: int) -> str:
         """Return the row: its own case, how many cases, line in the file; `width` columns."""
         cases = pluralize(len(self.results), "case")
         if self.broken:
             cases = f"{len(self.broken)} of {cases} not passed"
-        line = _split_place(self._own_case)[1]
+        line = split_place(self._own_case.rule)[1]
         place = f":{line}" if line else ""
         tail = f"  {cases:>9} {place:>6}".rstrip()
         room = max(width - len(tail), 10)
         return f"{_shorten(self._own_case.promise, room):<{room}}{tail}"
-
-
-def _split_place(result: Result) -> tuple[str, int]:
-    """Return file and line (0: not known) of the rule that a case is about."""
-    file, _, line = result.rule.rpartition(":")
-    return (file, int(line)) if line.isdecimal() else (result.rule, 0)
 
 
 def render_shares(results: Sequence[Result], *, draws_unicode: bool) -> str:

@@ -146,7 +146,7 @@ class Writer:
     def _print_warnings(self, result: Result) -> None:
         """Print what lint says of the route of a case, once."""
         for warning in result.warnings:
-            self._print_once("lint", warning)
+            self._print_once("lint", str(warning))
 
     def _print_result(self, result: Result, is_verbose: bool) -> None:
         """Print the row of one promise or case, and what it rests on as far as asked for."""
@@ -250,7 +250,7 @@ class Writer:
         lines += [("stand-in", standin) for standin in run.standins]
         lines += [("note", note) for note in run.notes]
         lines += [("unproven", line) for line in run.not_proven]
-        lines += [("unreached", line) for line in run.unreached]
+        lines += [("unreached", str(remark)) for remark in run.unreached]
         for name, text in lines:
             self._print_once(name, text)
 

@@ -38,22 +38,35 @@ class Writer:
         """Write nothing yet."""
 
     def ended(self, run: Run) -> None:
-        """Write one suite with a test case per promise."""
+        """Write a suite with a test case per promise, and one per file of the user's rules."""
         import junitparser
 
-        suite = junitparser.TestSuite("meshproof")
-        suite.timestamp = escape_line(run.started)
-        for name, value in _list_run_properties(run):
-            suite.add_property(name, escape_line(value))
-        suite.add_testcases(
-            [_build_case(result) for result in run.results] + _build_unproven_cases(run)
-        )
-        suite.time = round(run.seconds, 3)
+        results_by_file: dict[str, list[Result]] = {"": []}
+        for result in run.results:
+            file = _phrases.split_place(result.rule)[0] if result.is_user_case else ""
+            results_by_file.setdefault(file, []).append(result)
         document = junitparser.JUnitXml("meshproof")
-        document.add_testsuite(suite)
+        for file, results in results_by_file.items():
+            cases = [_build_case(result) for result in results]
+            cases += [] if file else _build_unproven_cases(run)
+            if cases or len(results_by_file) == 1:
+                document.add_testsuite(_build_suite(run, file or "meshproof", cases))
         xml = io.BytesIO()
         document.write(xml, pretty=True)
         _files.write_report(self._path, xml.getvalue().decode())
+
+
+def _build_suite(run: Run, name: str, cases: list[junitparser.TestCase]) -> junitparser.TestSuite:
+    """Return a suite with the properties of the run."""
+    import junitparser
+
+    suite = junitparser.TestSuite(escape_line(name))
+    suite.timestamp = escape_line(run.started)
+    for property_name, value in _list_run_properties(run):
+        suite.add_property(property_name, escape_line(value))
+    suite.add_testcases(cases)
+    suite.time = round(sum(case.time for case in cases), 3)
+    return suite
 
 
 def _list_run_properties(run: Run) -> list[tuple[str, str]]:
@@ -67,7 +80,7 @@ def _list_run_properties(run: Run) -> list[tuple[str, str]]:
         *(("stand-in", standin) for standin in run.standins),
         *(("note", note) for note in run.notes),
         *(("not proven", line) for line in run.not_proven),
-        *(("unreached", line) for line in run.unreached),
+        *(("unreached", str(remark)) for remark in run.unreached),
     ]
 
 
@@ -80,6 +93,10 @@ def _build_case(result: Result) -> junitparser.TestCase:
         classname=escape_line(f"meshproof.{result.promise}"),
         time=round(result.seconds, 3),
     )
+    file, line = _phrases.split_place(result.rule)
+    if line:  # what servers that show a case in its file read
+        case._elem.set("file", escape_line(file))
+        case._elem.set("line", str(line))
     properties = junitparser.Properties()  # type: ignore[no-untyped-call]  # bare in junitparser
     for check in result.checks:
         for name, value in _list_check_figures(check):
@@ -88,7 +105,7 @@ def _build_case(result: Result) -> junitparser.TestCase:
     if result.rule:
         properties.add_property(junitparser.Property("rule", escape_line(result.rule)))
     for warning in result.warnings:
-        properties.add_property(junitparser.Property("lint", escape_line(warning)))
+        properties.add_property(junitparser.Property("lint", escape_line(str(warning))))
     if result.served:
         settling = escape_line(_phrases.describe_settling(result.served))
         properties.add_property(junitparser.Property("settled", settling))

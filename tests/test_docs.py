@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 import runpy
 import shlex
@@ -120,6 +121,11 @@ def test_there_are_pages_of_every_purpose() -> None:
 def test_what_is_generated_is_up_to_date(page: Path) -> None:
     text = page.read_text("utf-8")
     assert GENERATE["fill"](text) == text, "run: python docs/generate.py"
+
+
+def test_the_schema_of_the_record_is_up_to_date() -> None:
+    schema = json.loads((DOCS / "reference" / "run.schema.json").read_text("utf-8"))
+    assert GENERATE["build_run_schema"]() == schema, "run: python docs/generate.py"
 
 
 def test_the_generator_says_which_page_is_stale(

@@ -11,6 +11,7 @@ from meshproof.run.broken import group_by_cause
 from meshproof.run.cause import Cause
 from meshproof.run.failure import Failure
 from meshproof.run.record import Outcome, Result, Run
+from meshproof.run.remark import Remark
 from tests.reports.conftest import CURL
 
 SUBSET = Cause(
@@ -120,6 +121,7 @@ def test_a_record_keeps_the_causes(run: Run) -> None:
 
 
 LINT = Cause("web has no port 81", "k8s/shop.yaml:38", "Port absent", ("80",), "MP0510")
+REMARK = Remark("k8s/shop.yaml:40", "4 tries do not fit into 1s", "MP0601")
 WARNING = "MP0601 k8s/shop.yaml:40: 4 tries do not fit into 1s"
 
 
@@ -143,7 +145,7 @@ def test_a_warning_stands_beside_the_first_case_of_its_route(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     results = [
-        Result(name, "", Outcome.PASSED, rule="k8s/shop.yaml:30", route="rest", warnings=(WARNING,))
+        Result(name, "", Outcome.PASSED, rule="k8s/shop.yaml:30", route="rest", warnings=(REMARK,))
         for name in ("first", "second")
     ]
     run = Run("0", "local", "", "", "", results=results)

@@ -10,6 +10,7 @@ import pytest
 from meshproof.base.clues import Clue
 from meshproof.base.errors import Inconclusive
 from meshproof.reports import console, html, junit, record
+from meshproof.run.cause import Cause
 from meshproof.run.failure import BrokenPromise, Failure
 from meshproof.run.record import Outcome, Result, Run
 
@@ -46,6 +47,11 @@ def test_parts_are_the_fields(run_with_failure: Run) -> None:
         ("clues", f"reviews-v2: {BODY}"),
         ("diagnosis", "meshproof-report/diagnosis/v1-only"),
     ]
+
+
+def test_each_part_is_there_once() -> None:
+    failure = Failure("v2 answered", root_cause=Cause("a", "b.yaml:1", "c", ("d",)))
+    assert failure.parts == [("because", "a (b.yaml:1): c"), ("repair", "d")]
 
 
 def test_the_record_comes_back_as_it_was(run_with_failure: Run, tmp_path: Path) -> None:

@@ -57,6 +57,30 @@ def test_every_check_has_its_figures(green_run: Run, tmp_path: Path) -> None:
     assert figures["reviews is v3 only: beta"] == "0.001"
 
 
+def test_each_file_of_the_users_rules_has_its_suite(green_run: Run, tmp_path: Path) -> None:
+    run = Run.from_json(green_run.to_json())
+    run.results += [
+        Result(name, "", Outcome.PASSED, rule=f"k8s/{file}:{line}", route="r", seconds=0.5)
+        for name, file, line in (("a", "x.yaml", 3), ("b", "y.yaml", 4), ("c", "x.yaml", 5))
+    ]
+    suites = {
+        suite.attrib["name"]: list(suite.iter("testcase")) for suite in write_junit(run, tmp_path)
+    }
+    assert {name: [case.attrib["name"] for case in cases] for name, cases in suites.items()} == {
+        "meshproof": ["v3 only (VirtualService)", "cookie user=burr (RouteRule)"],
+        "k8s/x.yaml": ["a", "c"],
+        "k8s/y.yaml": ["b"],
+    }
+    places = [(case.attrib["file"], case.attrib["line"]) for case in suites["k8s/x.yaml"]]
+    assert places == [("k8s/x.yaml", "3"), ("k8s/x.yaml", "5")]
+
+
+def test_a_red_run_of_user_rules_alone_has_no_empty_suite(empty_run: Run, tmp_path: Path) -> None:
+    run = Run.from_json(empty_run.to_json())
+    run.results.append(Result("a", "", Outcome.FAILED, rule="k8s/x.yaml:3", route="r"))
+    assert [suite.attrib["name"] for suite in write_junit(run, tmp_path)] == ["k8s/x.yaml"]
+
+
 def test_a_run_over_nothing_is_red(empty_run: Run, tmp_path: Path) -> None:
     (failure,) = write_junit(empty_run, tmp_path).iter("failure")
     assert failure.attrib["message"] == "Inconclusive: nothing was checked"

@@ -159,7 +159,7 @@ def test_a_warning_stands_beside_the_route_that_it_touches() -> None:
     user_rules = loading.load(["shop.yaml"])
     ((table_and_route, warnings),) = user_rules.route_warnings.items()
     assert table_and_route == (0, 2)
-    assert [warning.partition(":")[0] for warning in warnings] == ["MP0601 shop.yaml"]
+    assert [str(warning).partition(":")[0] for warning in warnings] == ["MP0601 shop.yaml"]
     routes = {user_rules.name_route(case) for case in user_rules.plan.cases}
     warned = {
         user_rules.name_route(case)
@@ -262,4 +262,4 @@ def test_a_route_for_a_claim_is_unreached_for_that_reason() -> None:
     user_rules = loading.load(["rules.yaml"])
     ((_, reason),) = user_rules.plan.coverage[0].unreached
     assert reason == "it asks for '@request.auth.claims.group', and no case brings a token"
-    assert [warning[:6] for warning in user_rules.route_warnings[0, 0]] == ["MP0307"]
+    assert [warning.code for warning in user_rules.route_warnings[0, 0]] == ["MP0307"]

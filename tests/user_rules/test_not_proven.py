@@ -77,7 +77,7 @@ def test_what_no_request_proves_is_listed_with_its_place(rules: Path) -> None:
 
 def test_a_route_that_no_case_reaches_is_named_apart(rules: Path) -> None:
     (line,) = list_unreached(loading.load([str(rules)]))
-    assert line.startswith(f"{rules}:{UNREACHED}")
+    assert str(line).startswith(f"{rules}:{UNREACHED}")
 
 
 def test_a_split_between_equal_destinations_is_not_proven(rules: Path) -> None:

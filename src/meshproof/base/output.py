@@ -68,9 +68,9 @@ def print_json(value: Any) -> None:
     write(f"{encode_json(value)}\n")
 
 
-def encode_json(value: Any) -> str:
-    """Return a value as JSON text that no log obeys."""
-    return _LOG_COMMAND.sub(r"\\u0023#", json.dumps(value, indent=1))
+def encode_json(value: Any, indent: int | None = 1) -> str:
+    """Return a value as JSON text that no log obeys; without `indent` in one line."""
+    return _LOG_COMMAND.sub(r"\\u0023#", json.dumps(value, indent=indent))
 
 
 def write(text: str, stream: IO[str] | None = None) -> None:

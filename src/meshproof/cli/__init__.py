@@ -22,6 +22,7 @@ from meshproof.base import errors, output, signals
 from meshproof.base.errors import (
     MeshproofError,
     NotReady,
+    UsageError,
     describe_exit_codes,
     describe_internal_error,
     pluralize,
@@ -232,12 +233,17 @@ def _run_promises(options: argparse.Namespace, report: Path, extra_arguments: li
 
     arguments = command_line.list_run_arguments(options)
     sources.fill_in("test", options)
+    if options.each_variant and options.output in ("json", "gitlab"):
+        raise UsageError("--each-variant has a document for each turn: -o jsonl prints all of them")
     # Bad rules end the run here, with their own exit code.
     turns = _load_rules(options) if options.rules else []
     from meshproof.cli import test
 
     if len(turns) > 1:
-        code = test.run_turns([*arguments, *extra_arguments], options.rules, turns, report)
+        prints_text = options.output in ("text", "github")
+        code = test.run_turns(
+            [*arguments, *extra_arguments], options.rules, turns, report, prints_text
+        )
     else:
         loaded_rules = (options.rules, turns[0]) if turns else None
         arguments.append(f"--mesh-report={report}")

@@ -60,6 +60,9 @@ _DAMAGED = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     command_line.add_options(parser, "judge")
+    parser.add_argument(
+        "-o", "--output", choices=["text", "json"], default="text", help="default: text"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from meshproof.mesh.echo.workloads import Workloads
     from meshproof.oracle.derive import Case, Coverage
     from meshproof.rules.judge_options import Options
+    from meshproof.run.remark import Remark
     from meshproof.user_rules.loading import UserRules
     from meshproof.verdict import Settings
 
@@ -257,7 +258,7 @@ def _render_summary(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[s
     percent = user_rules.plan.coverage_share * 100
     yield f"{reached_count} of {pluralize(route_count, 'route')} reached ({percent:.4g} %)"
     yield from list_unchecked_orders(user_rules)
-    yield from list_unreached(user_rules)
+    yield from map(str, list_unreached(user_rules))
     yield from map(str, (*user_rules.unproven, *user_rules.excluded))
     yield from user_rules.notes
 
@@ -357,7 +358,7 @@ def _answer_to_json(case: Case) -> dict[str, Any]:
 def _table_to_json(
     number: int,
     coverage: Coverage,
-    route_warnings: Mapping[tuple[int, int | None], tuple[str, ...]],
+    route_warnings: Mapping[tuple[int, int | None], tuple[Remark, ...]],
 ) -> dict[str, Any]:
     """Return the JSON value of a route table and the coverage of its routes."""
     reasons = dict(coverage.unreached)
@@ -372,7 +373,7 @@ def _table_to_json(
                 **_position_to_json(route.at),
                 "reached": index in coverage.reached,
                 "reason": reasons.get(index, ""),
-                "lint": list(route_warnings.get((number, index), ())),
+                "lint": list(map(str, route_warnings.get((number, index), ()))),
             }
             for index, route in enumerate(coverage.table.routes)
         ],

@@ -72,25 +72,34 @@ def run_suites(
 
 
 def run_turns(
-    arguments: list[str], paths: Sequence[str], turns: Sequence[UserRules], report: Path
+    arguments: list[str],
+    paths: Sequence[str],
+    turns: Sequence[UserRules],
+    report: Path,
+    prints_text: bool,
 ) -> int:
     """Run the suites once for each turn of the objects that have one name; return the exit code.
 
-    Each turn is a run of its own, with its own reports below `report`.
+    Each turn is a run of its own, with its own reports below `report`; where it `prints_text`, the
+    turn comes first, and the outcomes of all last.
     """
     report_folder.remove_turns(report)
     codes: list[int] = []
     for number, user_rules in enumerate(turns, start=1):
         if codes:
             signals.heed_again()  # the run before ignores them at its end
-        write(f"\n{escape_line(user_rules.variant)}\n")
+        if prints_text:
+            write(f"\n{escape_line(user_rules.variant)}\n")
         folder = report_folder.find_turn(report, number)
         with report_folder.claimed(folder, "local", user_rules.variant):
             turn_arguments = [*arguments, f"--mesh-report={folder}"]
             codes.append(run_suites(turn_arguments, "test", (paths, user_rules)))
-    write("\n")
-    for user_rules, code in zip(turns, codes, strict=True):
-        write(f"{errors.EXIT_CODES[code]}: {escape_line(user_rules.variant)}\n")
+    if prints_text:
+        lines = [
+            f"{errors.EXIT_CODES[code]}: {escape_line(user_rules.variant)}"
+            for user_rules, code in zip(turns, codes, strict=True)
+        ]
+        write("\n".join(["", *lines, ""]))
     report_folder.keep(report)
     return errors.choose_exit_code(codes)
 

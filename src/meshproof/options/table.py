@@ -235,6 +235,14 @@ class RunOptions:
     format: tuple[str, ...] = _option(
         (), Text("NAME"), "reports to write", _RUN, default_text="all", is_repeatable=True
     )
+    output: str = _option(
+        "text",
+        Choice(("text", "json", "jsonl", "github", "gitlab")),
+        "what is printed: text for people; the record as JSON, whole at the end or an event in "
+        "each line; text with annotations for GitHub; code quality for GitLab",
+        ("test", "smoke"),
+        short="-o",
+    )
     kubeconfig: str | None = _option(
         None,
         PathText("PATH"),
@@ -565,16 +573,6 @@ _COMMAND_OPTIONS = (
         False,
         name="no-independence",
         group="judge",
-        command_line_only=TAKERS,
-    ),
-    Option(
-        Choice(("text", "json")),
-        "how the answer is written",
-        ("judge",),
-        "text",
-        name="output",
-        short="-o",
-        group="command",
         command_line_only=TAKERS,
     ),
     Option(

@@ -22,6 +22,7 @@ from meshproof.verdict.phrases import describe_expected
 
 if TYPE_CHECKING:
     from meshproof.rules.judge_options import Options
+    from meshproof.run.remark import Remark
     from meshproof.traffic.failure_analysis import Explanation
     from meshproof.traffic.visits import Visits
 
@@ -45,7 +46,7 @@ class Evidence:
     rule: str = ""
     route: str = ""
     code: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Remark, ...] = ()
     has_match: bool = False
     options: list[Options] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)

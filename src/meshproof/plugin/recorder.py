@@ -143,7 +143,7 @@ class Recorder:
                     f"{self._context.options.label('format')} {name}: not one of "
                     f"{', '.join(valid)}{hint}"
                 )
-        return writers(chosen, self._folder)
+        return writers(chosen, self._folder, self._context.options.output)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:

@@ -37,7 +37,6 @@ class Failure:
             ("cause", self.cause),
             *label_evidence(self.expected, self.observed, self.curl),
             *self._cause_parts,
-            *self._cause_parts,
             ("clues", "\n".join(map(str, self.clues))),
             ("diagnosis", self.diagnosis),
         )

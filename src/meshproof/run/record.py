@@ -17,6 +17,7 @@ from meshproof.base.escaping import escape_text
 from meshproof.mesh.protocol import Served
 from meshproof.run.cause import Cause
 from meshproof.run.failure import Failure
+from meshproof.run.remark import Remark
 from meshproof.verdict import Outcome as Judged
 from meshproof.verdict import Verdict
 
@@ -119,7 +120,7 @@ class Result:
     requests: int = 0
     route: str = ""
     code: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Remark, ...] = ()
 
     @property
     def name(self) -> str:
@@ -195,7 +196,7 @@ class Run:
     standins: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     not_proven: list[str] = field(default_factory=list)
-    unreached: list[str] = field(default_factory=list)
+    unreached: list[Remark] = field(default_factory=list)
     is_verbose: bool = False
     is_quiet: bool = False
     planned: int = 0
@@ -256,8 +257,11 @@ class Run:
         }.get(self.outcome, errors.EXIT_INCONCLUSIVE)
 
     def to_json(self) -> str:
-        """Return the record as JSON, with counts and send order of every verdict."""
-        record = asdict(self)
+        """Return the record as JSON, with counts and send order of every verdict.
+
+        Outcome and exit code of the run come first. docs/reference/run.schema.json is its schema.
+        """
+        record = {"outcome": self.outcome, "exit_code": self.exit_code, **asdict(self)}
         for result, source in zip(record["results"], self.results, strict=True):
             for check, judged in zip(result["checks"], source.checks, strict=True):
                 check["verdict"] = judged.verdict.to_dict()
@@ -267,6 +271,8 @@ class Run:
     def from_json(cls, text: str) -> Run:
         """Read a record written by `to_json`. Raises KeyError or ValueError when it is none."""
         record: dict[str, Any] = json.loads(text)
+        for computed in ("outcome", "exit_code"):
+            record.pop(computed, None)
         results = []
         for item in record.pop("results"):
             checks = [
@@ -275,10 +281,11 @@ class Run:
             ]
             served = item.pop("served", None)
             item |= {"outcome": Outcome(item["outcome"]), "checks": tuple(checks)}
-            item["warnings"] = tuple(item.get("warnings", ()))
+            item["warnings"] = tuple(Remark(**values) for values in item.get("warnings", ()))
             if failure := item.pop("failure", None):
                 item["failure"] = _read_failure(failure)
             results.append(Result(**item, served=Served(**served) if served else None))
+        record["unreached"] = [Remark(**values) for values in record.get("unreached", ())]
         return cls(**record, results=results)
 
 
@@ -289,6 +296,12 @@ def _read_failure(values: dict[str, Any]) -> Failure:
     if cause:
         cause = Cause(**{**cause, "repairs": tuple(cause["repairs"])})
     return Failure(**{**values, "clues": clues, "root_cause": cause})
+
+
+#: Report and --output -> the module that writes it in place of the report's own.
+_OUTPUT_MODULES = {
+    ("console", output): f"_{output}" for output in ("json", "jsonl", "github", "gitlab")
+}
 
 
 class Writer(Protocol):
@@ -307,12 +320,17 @@ class Writer(Protocol):
         """Report that the run is over; write the report."""
 
 
-def writers(names: Iterable[str], folder: Path) -> list[Writer]:
+def writers(names: Iterable[str], folder: Path, output: str = "text") -> list[Writer]:
     """Return the writers called `names`, each found as `Writer` in meshproof.reports.NAME.
 
-    They are loaded by name, late: nothing in src/ imports a report by statement.
+    What `console` prints is chosen by `output`, of the option of that name. They are loaded by
+    name, late: nothing in src/ imports a report by statement.
     """
-    return [importlib.import_module(f"meshproof.reports.{name}").Writer(folder) for name in names]
+    modules = [
+        importlib.import_module(f"meshproof.reports.{_OUTPUT_MODULES.get((name, output), name)}")
+        for name in names
+    ]
+    return [module.Writer(folder) for module in modules]
 
 
 def formats() -> list[str]:

@@ -19,6 +19,7 @@ from meshproof.inventory.workloads import WORKLOAD_KINDS
 from meshproof.lint import Finding, Level, lint, load_checks, read_page
 from meshproof.lint.engine import ignore_comments
 from meshproof.run.cause import Cause
+from meshproof.run.remark import Remark
 from meshproof.user_rules.causes import explain_dead_end
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ class LintReport:
     """
 
     errors: tuple[LintError, ...] = ()
-    route_warnings: Mapping[tuple[int, int | None], tuple[str, ...]] = field(default_factory=dict)
+    route_warnings: Mapping[tuple[int, int | None], tuple[Remark, ...]] = field(
+        default_factory=dict
+    )
     notes: tuple[str, ...] = ()
 
 
@@ -137,7 +140,7 @@ def _count_findings(error_count: int, warning_count: int) -> str:
 
 def _list_notes(warnings: Sequence[Finding]) -> Iterator[str]:
     """Yield a note for each warning that touches no route, and one for those beyond the limit."""
-    yield from (f"lint: {_format_warning(warning)}" for warning in warnings[:_MAX_NOTES])
+    yield from (f"lint: {_build_remark(warning)}" for warning in warnings[:_MAX_NOTES])
     if len(warnings) > _MAX_NOTES:
         yield f"lint: {pluralize(len(warnings) - _MAX_NOTES, 'more warning')}: see `meshproof lint`"
 
@@ -241,7 +244,7 @@ def _build_cause(finding: Finding) -> Cause:
 
 def _sort_by_route(
     warnings: Sequence[Finding], plan: Plan, places: _ObjectPlaces
-) -> tuple[dict[tuple[int, int | None], tuple[str, ...]], list[Finding]]:
+) -> tuple[dict[tuple[int, int | None], tuple[Remark, ...]], list[Finding]]:
     """Return the warnings of each route, and those that are in none."""
     starts: dict[str, list[tuple[tuple[int, int], tuple[int, int]]]] = {}
     for table_index, coverage in enumerate(plan.coverage):
@@ -250,7 +253,7 @@ def _sort_by_route(
             starts.setdefault(route.at.file, []).append((start, (table_index, index)))
     for routes in starts.values():
         routes.sort()
-    by_route: dict[tuple[int, int | None], tuple[str, ...]] = {}
+    by_route: dict[tuple[int, int | None], tuple[Remark, ...]] = {}
     others = []
     for warning in warnings:
         routes = starts.get(warning.at.file, [])
@@ -258,7 +261,7 @@ def _sort_by_route(
         position = bisect_right([start for start, _ in routes], place)
         key = routes[position - 1][1] if position else None
         if key and places.are_together(_get_route_place(plan, key), warning.at):
-            by_route[key] = (*by_route.get(key, ()), _format_warning(warning))
+            by_route[key] = (*by_route.get(key, ()), _build_remark(warning))
         else:
             others.append(warning)
     return by_route, others
@@ -269,6 +272,6 @@ def _get_route_place(plan: Plan, key: tuple[int, int]) -> At:
     return plan.coverage[key[0]].table.routes[key[1]].at
 
 
-def _format_warning(warning: Finding) -> str:
-    """Return a warning in one line."""
-    return f"{warning.code} {warning.at}: {warning.message}"
+def _build_remark(warning: Finding) -> Remark:
+    """Return the remark that a warning is."""
+    return Remark(str(warning.at), warning.message, warning.code)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from meshproof.documents.manifest import Document
     from meshproof.documents.sources import SourceFiles
     from meshproof.mesh.protocol import ClusterOptions
+    from meshproof.run.remark import Remark
     from meshproof.user_rules.linting import LintError
 
 #: Requests of a batch, after which their mirrored copies are counted.
@@ -114,7 +115,9 @@ class UserRules:
     notes: tuple[str, ...] = ()
     variant: str = ""
     lint_errors: tuple[LintError, ...] = ()
-    route_warnings: Mapping[tuple[int, int | None], tuple[str, ...]] = field(default_factory=dict)
+    route_warnings: Mapping[tuple[int, int | None], tuple[Remark, ...]] = field(
+        default_factory=dict
+    )
     lint_notes: tuple[str, ...] = ()
     intent_share: float | None = None
 
@@ -153,7 +156,7 @@ class UserRules:
         route = table.routes[case.route_index]
         return route.name or f"{table.name} route {case.route_index + 1}"
 
-    def list_warnings(self, case: Case) -> tuple[str, ...]:
+    def list_warnings(self, case: Case) -> tuple[Remark, ...]:
         """Return what lint says of the route of a case."""
         return self.route_warnings.get((case.table_index, case.route_index), ())
 

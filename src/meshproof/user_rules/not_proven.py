@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from meshproof.base.errors import pluralize
+from meshproof.run.remark import Remark
 
 if TYPE_CHECKING:
     from meshproof.rules.model import Route
@@ -34,13 +35,13 @@ def list_unchecked_orders(user_rules: UserRules) -> Iterator[str]:
             )
 
 
-def list_unreached(user_rules: UserRules) -> Iterator[str]:
-    """Yield a line for each route that no case reaches, with the reason."""
+def list_unreached(user_rules: UserRules) -> Iterator[Remark]:
+    """Yield a remark for each route that no case reaches, with the reason."""
     for coverage in user_rules.plan.coverage:
         for index, reason in coverage.unreached:
             route = coverage.table.routes[index]
             name = f"{name_route(index, route)} of {coverage.table.name}"
-            yield f"{route.at}: {name} is unreached: {reason}"
+            yield Remark(str(route.at), f"{name} is unreached: {reason}")
 
 
 def name_route(index: int, route: Route) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import PurePath
 from typing import Any, TextIO
 
 from meshproof import __version__
-from meshproof.base import output
+from meshproof.base import output, sarif
+from meshproof.base.errors import EXIT_FINDINGS, EXIT_PASSED
 from meshproof.base.escaping import escape_line
 from meshproof.documents.manifest import STDIN_NAME
 from meshproof.documents.sources import SourceFiles
@@ -19,9 +19,6 @@ from meshproof.lint.engine.folding import fold_by_folder
 
 _STYLES = {Level.ERROR: "bold red", Level.WARNING: "bold yellow", Level.INFO: "bold cyan"}
 _SARIF_LEVELS = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
-_SCHEMA = (
-    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-)
 #: A line of source is shown up to this width.
 _MAX_WIDTH = 120
 
@@ -128,18 +125,9 @@ def render_sarif(
         results.append(
             _build_result(finding, rule_indexes[finding.code], lines_by_file[finding.at.file])
         )
-    driver = {
-        "name": "meshproof",
-        "semanticVersion": __version__,
-        "rules": [_build_rule(page) for page in pages],
-    }
-    run = {
-        "tool": {"driver": driver},
-        "columnKind": "unicodeCodePoints",
-        "invocations": [{"executionSuccessful": exit_code in (0, 79), "exitCode": exit_code}],
-        "results": results,
-    }
-    return output.encode_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
+    rules = [_build_rule(page) for page in pages]
+    successful = (EXIT_PASSED, EXIT_FINDINGS)
+    return output.encode_json(sarif.build_log(__version__, rules, results, exit_code, successful))
 
 
 def _build_rule(page: Page) -> dict[str, Any]:
@@ -161,6 +149,7 @@ def _build_rule(page: Page) -> dict[str, Any]:
 def _build_result(finding: Finding, rule_index: int, lines: Sequence[str]) -> dict[str, Any]:
     """Return the SARIF result for a finding."""
     source = lines[finding.at.line - 1] if finding.at.line <= len(lines) else ""
+    file = "stdin" if finding.at.file == STDIN_NAME else finding.at.file
     repair = f"\nSuggested: {finding.suggestion}" if finding.suggestion else ""
     region: dict[str, Any] = {"startLine": finding.at.line, "startColumn": finding.at.column}
     if source.strip():
@@ -170,14 +159,7 @@ def _build_result(finding: Finding, rule_index: int, lines: Sequence[str]) -> di
         "ruleIndex": rule_index,
         "level": _SARIF_LEVELS[finding.level],
         "message": {"text": finding.message + repair},
-        "locations": [
-            {
-                "physicalLocation": {
-                    "artifactLocation": {"uri": _build_uri(finding.at.file)},
-                    "region": region,
-                }
-            }
-        ],
+        "locations": [sarif.build_location(file, region)],
         "partialFingerprints": {"codeAndLine/v1": _compute_fingerprint(finding, source)},
     }
 
@@ -188,17 +170,6 @@ def _compute_fingerprint(finding: Finding, source: str) -> str:
 
     identity = f"{finding.code}\n{finding.at.file}\n{source.strip()}\n{finding.message}"
     return hashlib.sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()[:32]
-
-
-def _build_uri(file: str) -> str:
-    """Return a file's URI: relative as it was named, `file:` for an absolute path."""
-    from urllib.parse import quote
-
-    if file == STDIN_NAME:
-        return "stdin"
-    path = PurePath(file)
-    raw = os.fsencode(path.as_posix())
-    return f"file://{quote(raw)}" if path.is_absolute() else quote(raw)
 
 
 def render_page_text(page: Page) -> str:
