@@ -70,6 +70,64 @@ def test_rules_without_variants_have_one_turn(tmp_path: Path) -> None:
     assert (turn.variant, len(turn.plan.cases) > 0) == ("", True)
 
 
+#: Service -> its selector, and whether pods with app=web and tier=TIER may be of it.
+SERVICES = {
+    "web": ("selector: {app: web}, ", True),
+    "tiered": ("selector: {app: web, tier: front}, ", True),
+    "pay": ("selector: {app: pay}, ", False),
+    "by-hand": ("", False),
+}
+
+
+def write_workload(kind: str, name: str, labels: str) -> str:
+    """Return a Deployment or a Pod whose pods have some labels."""
+    metadata = f"metadata: {{labels: {labels}}}"
+    if kind == "Pod":
+        return write_head(kind, name).replace("}", f", labels: {labels}}}", 1) + "spec: {}\n"
+    selector = "selector: {matchLabels: {app: web}}"
+    return write_head(kind, name) + f"spec: {{{selector}, template: {{{metadata}}}}}\n"
+
+
+def list_unchecked_services(folder: Path) -> set[str]:
+    """Return the names of the Services that are not checked."""
+    unchecked = loading.load([str(folder)]).excluded
+    return {
+        entry.name.rpartition("/")[2] for entry in unchecked if entry.name.startswith("Service ")
+    }
+
+
+def write_services(folder: Path) -> None:
+    documents = [
+        write_head("Service", name) + f"spec: {{{selector}ports: [{{port: 80}}]}}\n"
+        for name, (selector, _) in SERVICES.items()
+    ]
+    (folder / "services.yaml").write_text("---\n".join(documents))
+    (folder / "route.yaml").write_text(
+        write_head("VirtualService", "pay")
+        + "spec: {hosts: [pay], http: [{route: [{destination: {host: pay}}]}]}\n"
+    )
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Pod"])
+def test_variants_of_a_workload_leave_the_services_that_select_none_of_them(
+    kind: str, tmp_path: Path
+) -> None:
+    write_services(tmp_path)
+    for tier in ("front", "back"):
+        text = write_workload(kind, "web", f"{{app: web, tier: {tier}}}")
+        (tmp_path / f"{tier}.yaml").write_text(text)
+    expected = {name for name, (_, is_selecting) in SERVICES.items() if is_selecting}
+    assert list_unchecked_services(tmp_path) == expected
+
+
+def test_a_workload_whose_labels_cannot_be_read_may_be_of_every_service_with_a_selector(
+    tmp_path: Path,
+) -> None:
+    write_services(tmp_path)
+    (tmp_path / "web.yaml").write_text(write_workload("Deployment", "web", "[app, web]"))
+    assert list_unchecked_services(tmp_path) == {"web", "tiered", "pay"}
+
+
 def test_what_is_left_out_is_counted_once_a_turn(tmp_path: Path) -> None:
     write_step(tmp_path, "1", "/one")
     write_step(tmp_path, "2", "/two", "v2")

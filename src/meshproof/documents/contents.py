@@ -15,7 +15,14 @@ from os.path import normpath, realpath
 from pathlib import PurePath
 
 from meshproof.base.errors import BadRules, suggest_nearest
-from meshproof.documents.kinds import Role, explain_unserved, find_role, is_mesh_kind, suggest_kind
+from meshproof.documents.kinds import (
+    POD_MAKERS,
+    Role,
+    explain_unserved,
+    find_role,
+    is_mesh_kind,
+    suggest_kind,
+)
 from meshproof.documents.lookup import find_values, read_labels, read_text
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.documents.sources import KUSTOMIZATION_FILES, SourceFiles, Template, read_sources
@@ -29,7 +36,7 @@ _KUSTOMIZE_CHANGES = (
     *("replacements", "replicas", "transformers", "vars"),
 )
 _REMOTE = re.compile(r"://|\?ref=|^github\.com/|^git@")
-_WORKLOADS = ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")
+_WORKLOADS = (*POD_MAKERS, "Pod")
 _ROOT_NAMESPACE = "istio-system"
 
 
@@ -354,7 +361,10 @@ def _remove_variants(contents: Contents, documents: Sequence[Document]) -> list[
 
 
 def _read_traffic_part(document: Document) -> object:
-    """Return what an object says about requests; of a workload only its pods' labels and ports."""
+    """Return what an object says about requests; of a workload only its pods' labels and ports.
+
+    A Pod has these itself, the others in their template.
+    """
     content = document.root.mapping()
     if document.kind == "Namespace":
         return [value.to_python() for value in find_values(document.root, "metadata", "labels")]
@@ -364,7 +374,8 @@ def _read_traffic_part(document: Document) -> object:
             content["spec"].to_python() if "spec" in content else None,
             [value.to_python() for value in annotations],
         )
-    template = find_values(document.root, "spec", "template")
+    is_pod = document.kind == "Pod"
+    template = [document.root] if is_pod else find_values(document.root, "spec", "template")
     return [
         [value.to_python() for value in find_values(part, *path)]
         for part in template

@@ -26,7 +26,8 @@ from meshproof.documents.contents import Contents, name_object
 from meshproof.documents.lookup import find_values, read_text
 from meshproof.documents.manifest import At, Document
 from meshproof.documents.value import Value
-from meshproof.inventory.workloads import WORKLOAD_KINDS
+from meshproof.inventory.services import read_services
+from meshproof.inventory.workloads import WORKLOAD_KINDS, read_workloads
 from meshproof.rules.gateway_api.listeners import intersect_hosts
 from meshproof.run.cause import Cause
 from meshproof.user_rules.gateway_parts import reduce_gateway
@@ -435,7 +436,8 @@ def _depends_on(document: Document, excluded: Document) -> bool:
             _read_own_hosts(excluded) & _read_named_hosts(document)
         )
     if excluded.kind in WORKLOAD_KINDS:
-        return document.kind == "Service" and document.namespace == excluded.namespace
+        is_near = document.kind == "Service" and document.namespace == excluded.namespace
+        return is_near and _may_select(document, excluded)
     if document.group != excluded.group:
         return False
     if excluded.group == _GATEWAY_API:
@@ -464,6 +466,16 @@ def _depends_on(document: Document, excluded: Document) -> bool:
         _read_hosts(document) & _read_hosts(excluded)
         and _read_attached_gateways(document) & _read_attached_gateways(excluded)
     )
+
+
+def _may_select(service_document: Document, workload_document: Document) -> bool:
+    """Say whether pods of an excluded workload may answer for a Service, as far as it is read."""
+    (service,) = read_services([service_document])
+    (workload,) = read_workloads([workload_document])
+    if service.problems:
+        return True
+    is_selected = bool(workload.problems) or workload.is_selected_by(service.selector)
+    return bool(service.selector) and is_selected
 
 
 def _identify(gateway: Document) -> tuple[str, str, str]:
