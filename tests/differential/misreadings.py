@@ -11,7 +11,7 @@ from meshproof.base.names import Labels
 from meshproof.mesh.envoy import actions as envoy_actions
 from meshproof.mesh.envoy import translate
 from meshproof.mesh.envoy.topology import Service
-from meshproof.rules.istio import actions, callers, virtual_service
+from meshproof.rules.istio import actions, callers, delegates, virtual_service
 from meshproof.rules.model import Match, RouteTable, RuleSet, Target
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -44,8 +44,10 @@ def _find_every_subset(patch: pytest.MonkeyPatch) -> None:
 
 
 def _forget_the_percentage_of_a_root(patch: pytest.MonkeyPatch) -> None:
-    read = actions.read_mirror_percent
-    patch.setattr(actions, "read_mirror_percent", lambda *routes: read(*routes[:1]))
+    read = delegates.read_mirror_percentage
+    patch.setattr(
+        delegates, "read_mirror_percentage", lambda fields, *routes: read(fields, *routes[:1])
+    )
 
 
 def _know_no_wildcard_hosts(patch: pytest.MonkeyPatch) -> None:
@@ -69,7 +71,7 @@ def _send_something_to_weight_0(patch: pytest.MonkeyPatch) -> None:
 
 
 def _take_a_set_host_for_a_header(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(actions, "_add_host", lambda rewrite, route: rewrite)
+    patch.setattr(actions, "_add_host", lambda rewrite, *_: rewrite)
 
 
 def _let_the_newest_rule_of_a_host_hold(patch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from meshproof.lint.model.conditions import (
 )
 from meshproof.lint.model.match_index import MatchIndex
 from meshproof.lint.model.route import Match, Route, covers, find_contradiction
-from meshproof.rules.written import WrittenActions, WrittenLimits
+from meshproof.rules.written import WrittenActions
 
 VALUES = ["".join(letters) for n in range(5) for letters in itertools.product("/ab", repeat=n)]
 VALUES += ["/A", "/AB", "/aB/b", "A", "B/"]
@@ -145,7 +145,7 @@ def test_covers_and_find_contradiction_are_never_wrong(rng: random.Random) -> No
 
 def test_the_index_finds_every_match_that_covers(rng: random.Random) -> None:
     (document,) = parse("kind: A\nmetadata: {name: a}\n", "a.yaml")
-    actions = WrittenActions(None, None, WrittenLimits(None, None, None))
+    actions = WrittenActions()
     route = Route(document, document.root, "a", (), False, actions)
     for _ in range(1000):
         matches = [

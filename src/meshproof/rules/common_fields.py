@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from meshproof.documents import durations
 from meshproof.documents.manifest import Value
 from meshproof.rules.model import StringMatch
-
-_STRING_MATCH_KINDS: tuple[Literal["exact", "prefix", "regex"], ...] = ("exact", "prefix", "regex")
+from meshproof.rules.written import STRING_KINDS, WrittenPercentage
 
 
 def read_string_match(value: Value) -> StringMatch:
@@ -16,7 +13,7 @@ def read_string_match(value: Value) -> StringMatch:
 
     Raises BadRules for none or several, and for an empty string.
     """
-    conditions = [(kind, value.get(kind)) for kind in _STRING_MATCH_KINDS]
+    conditions = [(kind, value.get(kind)) for kind in STRING_KINDS]
     given = [(kind, condition) for kind, condition in conditions if condition is not None]
     if len(given) != 1:
         raise value.error("one of exact, prefix, regex")
@@ -40,10 +37,8 @@ def read_percent(value: Value) -> float:
     return float(number)
 
 
-def read_percentage_field(parent: Value, key: str, deprecated_key: str, default: float) -> float:
-    """Return the percentage under `key`, as {value: 12.5}, or under its deprecated twin, as 12."""
-    percentage, deprecated = parent.get(key), parent.get(deprecated_key)
-    if percentage is not None:
-        number = percentage.get("value")
-        return read_percent(number) if number else 0.0  # protobuf leaves a zero out
-    return read_percent(deprecated) if deprecated else default
+def read_percentage(percentage: WrittenPercentage | None, default: float) -> float:
+    """Return a percentage, the default without one; protobuf leaves out a number of 0."""
+    if percentage is None:
+        return default
+    return read_percent(percentage.number) if percentage.number is not None else 0.0

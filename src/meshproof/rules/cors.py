@@ -8,11 +8,13 @@ of Istio 0.1 to 0.7, whose origins are whole strings; for HTTPRoutes, Gateway AP
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from meshproof.documents.manifest import Value
 from meshproof.rules.actions import Cors
 from meshproof.rules.common_fields import read_seconds, read_string_match
 from meshproof.rules.model import StringMatch
+from meshproof.rules.written import WrittenCors
 
 #: How long a browser keeps an answer to a preflight, if an HTTPRoute does not say (in its CRD).
 _DEFAULT_AGE = 5
@@ -23,40 +25,37 @@ _ANY_ORIGIN = r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s?#]+"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*")
 
 
-def read_virtual_service_cors(route: Value) -> Cors | None:
+def read_virtual_service_cors(policy: WrittenCors | None) -> Cors | None:
     """Return the corsPolicy of a route of a VirtualService. Raises BadRules if it is invalid."""
-    policy = route.get("corsPolicy")
     if policy is None:
         return None
-    origins, unmatched = policy.get("allowOrigins"), policy.get("unmatchedPreflights")
+    unmatched = policy.unmatched_preflights
     choice = unmatched.choice("UNSPECIFIED", "FORWARD", "IGNORE") if unmatched else ""
-    if origins is None:
+    if policy.origins is None:
         return _read_policy(policy, _read_exact_origins(policy), choice != "IGNORE")
-    return _read_policy(policy, tuple(map(read_string_match, origins.items())), choice != "IGNORE")
+    return _read_policy(policy, tuple(map(read_string_match, policy.origins)), choice != "IGNORE")
 
 
-def read_route_rule_cors(spec: Value) -> Cors | None:
+def read_route_rule_cors(policy: WrittenCors | None) -> Cors | None:
     """Return the corsPolicy of a RouteRule. Raises BadRules if it is invalid."""
-    policy = spec.get("corsPolicy")
     if policy is None:
         return None
     return _read_policy(policy, _read_exact_origins(policy), forwards_unmatched=True)
 
 
-def read_cors_filter(policy: Value) -> Cors:
+def read_cors_filter(policy: WrittenCors | None) -> Cors | None:
     """Return the CORS filter of an HTTPRoute. Raises BadRules if it is invalid.
 
     A preflight from a foreign origin does not reach a workload.
     """
-    origins, credentials, age = (
-        policy.get(key) for key in ("allowOrigins", "allowCredentials", "maxAge")
-    )
-    methods = policy.get("allowMethods")
+    if policy is None:
+        return None
+    credentials, age = policy.allow_credentials, policy.max_age
     return Cors(
-        origins=tuple(map(_read_origin, origins.items())) if origins else (),
-        methods=tuple(method.choice(*_METHODS) for method in methods.items()) if methods else (),
-        headers=_read_names(policy, "allowHeaders"),
-        exposed_headers=_read_names(policy, "exposeHeaders"),
+        origins=tuple(map(_read_origin, policy.origins or ())),
+        methods=tuple(method.choice(*_METHODS) for method in policy.methods),
+        headers=_read_names(policy.headers),
+        exposed_headers=_read_names(policy.exposed_headers),
         max_age=age.integer(1, 2**31 - 1) if age else _DEFAULT_AGE,
         allow_credentials=True if credentials and credentials.boolean() else None,
         forwards_unmatched=False,
@@ -78,32 +77,31 @@ def _read_origin(value: Value) -> StringMatch:
     return StringMatch("regex", f"{re.escape(start)}.*{re.escape(end)}", value.at)
 
 
-def _read_exact_origins(policy: Value) -> tuple[StringMatch, ...]:
+def _read_exact_origins(policy: WrittenCors) -> tuple[StringMatch, ...]:
     """Return the origins under the deprecated key `allowOrigin`, which are whole strings."""
-    origins = policy.get("allowOrigin")
-    entries = origins.items() if origins else []
-    return tuple(StringMatch("exact", entry.non_empty_text(), entry.at) for entry in entries)
-
-
-def _read_policy(policy: Value, origins: tuple[StringMatch, ...], forwards_unmatched: bool) -> Cors:
-    """Return a policy with the fields that both dialects write alike."""
-    credentials, age, methods = (
-        policy.get(key) for key in ("allowCredentials", "maxAge", "allowMethods")
+    return tuple(
+        StringMatch("exact", origin.non_empty_text(), origin.at) for origin in policy.exact_origins
     )
+
+
+def _read_policy(
+    policy: WrittenCors, origins: tuple[StringMatch, ...], forwards_unmatched: bool
+) -> Cors:
+    """Return a policy with the fields that both dialects write alike."""
+    credentials, age = policy.allow_credentials, policy.max_age
     max_age = read_seconds(age) if age else None
     if age is not None and max_age is not None and max_age != int(max_age):
         raise age.error("a duration of whole seconds")
     return Cors(
         origins=origins,
-        methods=tuple(method.choice(*_METHODS) for method in methods.items()) if methods else (),
-        headers=_read_names(policy, "allowHeaders"),
-        exposed_headers=_read_names(policy, "exposeHeaders"),
+        methods=tuple(method.choice(*_METHODS) for method in policy.methods),
+        headers=_read_names(policy.headers),
+        exposed_headers=_read_names(policy.exposed_headers),
         max_age=int(max_age) if max_age is not None else None,
         allow_credentials=credentials.boolean() if credentials else None,
         forwards_unmatched=forwards_unmatched,
     )
 
 
-def _read_names(policy: Value, key: str) -> tuple[str, ...]:
-    names = policy.get(key)
-    return tuple(name.non_empty_text() for name in names.items()) if names else ()
+def _read_names(names: Iterable[Value]) -> tuple[str, ...]:
+    return tuple(name.non_empty_text() for name in names)

@@ -109,9 +109,16 @@ SUPPORT = {
             ),
             "spec.httpFault.abort.overrideHeaderName": _OVERRIDDEN,
         },
+        # Envoy upgrades to WebSocket on every request for it.
+        without_effect=("spec.websocketUpgrade",),
     ),
     ("config.istio.io", "DestinationPolicy"): Support(
-        without_effect=("spec.loadBalancing", "spec.circuitBreaker")
+        without_effect=(
+            "spec.destination",
+            "spec.source",
+            "spec.loadBalancing",
+            "spec.circuitBreaker",
+        )
     ),
     ("config.istio.io", "EgressRule"): Support(without_effect=("spec.useEgressProxy",)),
     ("networking.k8s.io", "Ingress"): Support(

@@ -8,12 +8,11 @@ of its dialect.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Generic, Literal, TypeVar
 
 from meshproof.base.errors import BadRules
 from meshproof.base.names import MESH, Labels
-from meshproof.documents.lookup import get_value
 from meshproof.documents.manifest import At, Document, Value
 
 Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
@@ -89,7 +88,10 @@ class Reference:
 
 @dataclass(eq=False, slots=True)
 class WrittenDestination:
-    """A destination: full host and its text in the file, subset or labels, port."""
+    """A destination: full host and its text in the file, subset or labels, port.
+
+    `value` is None where a RouteRule leaves it out: then it is for the rule's own service.
+    """
 
     host: str
     source_text: str
@@ -97,45 +99,17 @@ class WrittenDestination:
     namespace: str
     subset: Value | None = None
     labels: Labels = ()
+    labels_value: Value | None = None
+    value: Value | None = None
     port: Value | None = None
-
-
-@dataclass(eq=False, slots=True)
-class WrittenSplit:
-    """The destinations that share the requests of a route. `at` is where its key stands.
-
-    `entries` are those that are mappings; one without a weight has `default_weight`.
-    """
-
-    kind: str
-    at: At
-    path: str
-    entries: tuple[Value, ...]
-    default_weight: int
-
-    @property
-    def weights(self) -> list[int] | None:
-        """The weight of every entry, or None if one is no whole number."""
-        weights = []
-        for entry in self.entries:
-            weight = entry.mapping().get("weight")
-            content = self.default_weight if weight is None else weight.content
-            if isinstance(content, bool) or not isinstance(content, int):
-                return None
-            weights.append(content)
-        return weights
-
-    @property
-    def entries_without_weight(self) -> list[Value]:
-        """The entries that have no weight."""
-        return [entry for entry in self.entries if "weight" not in entry.mapping()]
 
 
 @dataclass(eq=False, slots=True)
 class WrittenRedirect:
     """A redirect: what is absent stays as it was in the request. `prefix` replaces what matched.
 
-    `derived_port` says where the port comes from instead.
+    `derived_port` says where the port comes from instead. `path_change` is Gateway API's, which
+    has the path or the prefix.
     """
 
     value: Value
@@ -146,40 +120,227 @@ class WrittenRedirect:
     port: Value | None
     code: Value | None
     derived_port: Value | None = None
+    path_change: Value | None = None
+
+
+@dataclass(eq=False, slots=True)
+class WrittenRewrite:
+    """A rewrite: `prefix` replaces what matched, `path` all of it, `pattern` what it matches.
+
+    `regex` is what holds the pattern and its `substitution`. `path_change` is Gateway API's, which
+    has the path or the prefix.
+    """
+
+    value: Value
+    prefix: Value | None
+    host: Value | None
+    path: Value | None = None
+    regex: Value | None = None
+    pattern: Value | None = None
+    substitution: Value | None = None
+    path_change: Value | None = None
+
+
+@dataclass(eq=False, slots=True)
+class WrittenDirectResponse:
+    """An answer of the proxy itself; its body is a `text` or `binary`, in base64."""
+
+    status: Value | None
+    text: Value | None
+    binary: Value | None
+
+
+@dataclass(eq=False, slots=True)
+class WrittenPercentage:
+    """A share of the requests; its number may be missing."""
+
+    value: Value
+    number: Value | None
 
 
 @dataclass(eq=False, slots=True)
 class WrittenFault:
-    """A `delay` or an `abort`, and the share of requests that get it."""
+    """A `delay` or an `abort`, and the share of requests that get it.
+
+    A delay has a `duration`, an abort a `status` of HTTP or of gRPC.
+    """
 
     kind: Literal["delay", "abort"]
     value: Value
-    percentage: Value | None
+    percentage: WrittenPercentage | None = None
+    duration: Value | None = None
+    status: Value | None = None
+    grpc_status: Value | None = None
+
+    @property
+    def share(self) -> Value | None:
+        """The number of the percentage."""
+        return self.percentage.number if self.percentage is not None else None
 
 
 @dataclass(eq=False, slots=True)
 class WrittenLimits:
-    """The timeout of a request, that of each try, and how often a request is tried again."""
+    """The timeout of a request, that of each try, and how often a request is tried again.
+
+    `retries` hold the attempts and the `conditions` on which a request is tried again.
+    """
 
     timeout: Value | None
     try_timeout: Value | None
     attempts: Value | None
+    conditions: Value | None = None
+    retries: Value | None = None
+
+
+@dataclass(eq=False, slots=True)
+class WrittenHeader:
+    """A header that is set or added, and where its name stands. `path` is that of what names it.
+
+    Gateway API has the name as a value of its own.
+    """
+
+    name: str
+    value: Value
+    at: At
+    path: str
+    name_value: Value | None = None
+
+
+@dataclass(eq=False, slots=True)
+class WrittenHeaderChanges:
+    """The headers that a request or a response gets or loses."""
+
+    value: Value
+    set: tuple[WrittenHeader, ...]
+    add: tuple[WrittenHeader, ...]
+    removed: tuple[Value, ...]
+
+
+@dataclass(eq=False, slots=True)
+class WrittenHeaders:
+    """The changes of a request's headers and of a response's."""
+
+    request: WrittenHeaderChanges | None = None
+    response: WrittenHeaderChanges | None = None
+
+
+@dataclass(eq=False, slots=True)
+class WrittenEntry:
+    """One entry of a split: where it sends to, what share, and its header changes."""
+
+    value: Value
+    weight: Value | None
+    destination: WrittenDestination | None
+    headers: WrittenHeaders = field(default_factory=WrittenHeaders)
+
+
+@dataclass(eq=False, slots=True)
+class WrittenSplit:
+    """The destinations that share the requests of a route. `at` is where its key stands.
+
+    One without a weight has `default_weight`.
+    """
+
+    kind: str
+    at: At
+    value: Value
+    entries: tuple[WrittenEntry, ...]
+    default_weight: int
+
+    @property
+    def path(self) -> str:
+        """The path of the list."""
+        return self.value.path
+
+    @property
+    def weights(self) -> list[int] | None:
+        """The weight of every entry, or None if one is no whole number."""
+        weights = []
+        for entry in self.entries:
+            content = self.default_weight if entry.weight is None else entry.weight.content
+            if isinstance(content, bool) or not isinstance(content, int):
+                return None
+            weights.append(content)
+        return weights
+
+    @property
+    def entries_without_weight(self) -> list[Value]:
+        """The entries that have no weight."""
+        return [entry.value for entry in self.entries if "weight" not in entry.value.mapping()]
+
+
+@dataclass(eq=False, slots=True)
+class WrittenMirror:
+    """Where copies go, and the share of the requests that are copied.
+
+    `is_only` is Istio's `mirror`, which is no list. `target` is None without a host.
+    """
+
+    value: Value
+    destination: Value | None
+    target: WrittenDestination | None
+    percentage: WrittenPercentage | None = None
+    fraction: Value | None = None
+    is_only: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class WrittenCors:
+    """A CORS policy. `exact_origins` are whole strings, `origins` may be more."""
+
+    value: Value
+    origins: tuple[Value, ...] | None
+    exact_origins: tuple[Value, ...]
+    methods: tuple[Value, ...]
+    headers: tuple[Value, ...]
+    exposed_headers: tuple[Value, ...]
+    max_age: Value | None
+    allow_credentials: Value | None
+    unmatched_preflights: Value | None
 
 
 @dataclass(eq=False, slots=True)
 class WrittenActions:
-    """What a route does with a request, but for destinations and mirrors.
+    """What a route does with a request.
 
-    `removed_headers` are those of requests. `strings` are those with which something beside a
-    match compares a request: a CORS policy its origin, a rewrite its path.
+    `problems` are values of a wrong form, and required ones that are missing.
     """
 
-    split: WrittenSplit | None
-    redirect: WrittenRedirect | None
-    limits: WrittenLimits
+    split: WrittenSplit | None = None
+    redirect: WrittenRedirect | None = None
+    limits: WrittenLimits = field(default_factory=lambda: WrittenLimits(None, None, None))
     faults: tuple[WrittenFault, ...] = ()
-    removed_headers: tuple[Value, ...] = ()
-    strings: tuple[WrittenCondition, ...] = ()
+    headers: WrittenHeaders = field(default_factory=WrittenHeaders)
+    rewrite: WrittenRewrite | None = None
+    direct_response: WrittenDirectResponse | None = None
+    mirrors: tuple[WrittenMirror, ...] = ()
+    cors: WrittenCors | None = None
+    problems: tuple[BadRules, ...] = ()
+
+    @property
+    def removed_headers(self) -> tuple[Value, ...]:
+        """The headers that requests lose."""
+        entries = self.split.entries if self.split is not None else ()
+        return tuple(
+            name
+            for headers in (self.headers, *(entry.headers for entry in entries))
+            if headers.request is not None
+            for name in headers.request.removed
+        )
+
+    @property
+    def strings(self) -> Iterator[WrittenCondition]:
+        """That with which something beside a match compares a request: its origin, its path."""
+        for origin in (self.cors and self.cors.origins) or ():
+            if strings := read_strings(origin):
+                yield WrittenCondition("origin", origin, origin.at, strings=strings)
+        if self.rewrite is not None and (pattern := self.rewrite.pattern) is not None:
+            yield WrittenCondition("rewrite", pattern, pattern.at, strings=(("regex", pattern),))
+
+    def check_form(self) -> None:
+        """Raise the first problem of the form of the actions."""
+        for problem in self.problems:
+            raise problem
 
 
 #: A match as it is written, or what somebody has made of it.
@@ -200,10 +361,19 @@ class WrittenRoute(Generic[MatchT]):
     matches: tuple[MatchT, ...]
     takes_all: bool
     actions: WrittenActions
-    destinations: tuple[WrittenDestination, ...] = ()
-    mirrors: tuple[WrittenDestination, ...] = ()
     protocol: Protocol = "http"
     precedence: int = 0
+
+    @property
+    def destinations(self) -> tuple[WrittenDestination, ...]:
+        """The destinations that share the requests, those that have a host."""
+        entries = self.actions.split.entries if self.actions.split is not None else ()
+        return tuple(entry.destination for entry in entries if entry.destination is not None)
+
+    @property
+    def mirrors(self) -> tuple[WrittenDestination, ...]:
+        """The destinations of copies, those that have a host."""
+        return tuple(mirror.target for mirror in self.actions.mirrors if mirror.target is not None)
 
     def precedes(self, later: WrittenRoute[MatchT]) -> bool:
         """Say whether this route is tried before `later` and is not replaced by it."""
@@ -248,58 +418,151 @@ def _list_fields(written: Any) -> dict[str, Any]:
     return {field.name: getattr(written, field.name) for field in fields(written)}
 
 
-def read_split(kind: str, parent: Value, key: str, default_weight: int) -> WrittenSplit | None:
-    """Return the split under a key of a route in a document of `kind`, None where it is no list."""
-    entries = get_value(parent, key)
-    if entries is None or not isinstance(entries.content, list):
+class FieldReader:
+    """Looks fields up. Values of a wrong form, and required ones that are missing, are `problems`.
+
+    Whoever must not go on then raises them; for all others such a field is not there.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[BadRules] = []
+
+    def get(self, parent: Value | None, *path: str) -> Value | None:
+        """Return the value at a path below `parent`, None without one."""
+        for key in path:
+            if parent is None:
+                return None
+            parent = self.mapping(parent).get(key)
+            if parent is not None and parent.content is None:
+                return None
+        return parent
+
+    def need(self, parent: Value | None, *path: str) -> Value | None:
+        """Return the value at a path below `parent`, of which each key must be there."""
+        for key in path:
+            if parent is None:
+                return None
+            try:
+                parent = parent.need(key)
+            except BadRules as error:
+                self.problems.append(error)
+                return None
+        return parent
+
+    def items(self, parent: Value | None, *path: str) -> tuple[Value, ...]:
+        """Return the entries of the list at a path below `parent`."""
+        value = self.get(parent, *path)
+        if value is None:
+            return ()
+        if isinstance(value.content, list):
+            return tuple(value.content)
+        self.problems.append(value.error("a list"))
+        return ()
+
+    def mapping(self, value: Value) -> dict[str, Value]:
+        """Return a mapping as it is; of anything else nothing."""
+        return read_mapping(value, self.problems)
+
+    def is_mapping(self, value: Value) -> bool:
+        """Say whether a value is a mapping; that it is not is a problem."""
+        read_mapping(value, self.problems)
+        return isinstance(value.content, dict)
+
+
+def read_split(
+    fields: FieldReader,
+    kind: str,
+    value: Value | None,
+    at: At,
+    default_weight: int,
+    read_entry: Callable[[Value], WrittenEntry],
+) -> WrittenSplit | None:
+    """Return the split of a route in a document of `kind`, None where it is no list.
+
+    `at` is where its key stands.
+    """
+    if value is None or not isinstance(value.content, list):
+        fields.items(value)
         return None
-    return WrittenSplit(
-        kind,
-        parent.keys.get(key, entries.at),
-        entries.path,
-        tuple(entry for entry in entries.content if isinstance(entry.content, dict)),
-        default_weight,
-    )
+    entries = (entry for entry in value.content if fields.is_mapping(entry))
+    return WrittenSplit(kind, at, value, tuple(map(read_entry, entries)), default_weight)
 
 
-def read_redirect(redirect: Value | None) -> WrittenRedirect | None:
+def read_redirect(fields: FieldReader, redirect: Value | None) -> WrittenRedirect | None:
     """Return Istio's HTTPRedirect."""
     if redirect is None:
         return None
     return WrittenRedirect(
         redirect,
-        get_value(redirect, "uri"),
-        get_value(redirect, "prefixRewrite"),
-        get_value(redirect, "authority"),
-        get_value(redirect, "scheme"),
-        get_value(redirect, "port"),
-        get_value(redirect, "redirectCode"),
-        get_value(redirect, "derivePort"),
+        fields.get(redirect, "uri"),
+        fields.get(redirect, "prefixRewrite"),
+        fields.get(redirect, "authority"),
+        fields.get(redirect, "scheme"),
+        fields.get(redirect, "port"),
+        fields.get(redirect, "redirectCode"),
+        fields.get(redirect, "derivePort"),
     )
 
 
-def read_faults(fault: Value | None) -> tuple[WrittenFault, ...]:
+def read_rewrite(fields: FieldReader, rewrite: Value | None) -> WrittenRewrite | None:
+    """Return Istio's HTTPRewrite."""
+    if rewrite is None:
+        return None
+    regex = fields.get(rewrite, "uriRegexRewrite")
+    return WrittenRewrite(
+        rewrite,
+        fields.get(rewrite, "uri"),
+        fields.get(rewrite, "authority"),
+        regex=regex,
+        pattern=fields.need(regex, "match"),
+        substitution=fields.get(regex, "rewrite"),
+    )
+
+
+def read_percentage(
+    fields: FieldReader, parent: Value, key: str, *deprecated_keys: str
+) -> WrittenPercentage | None:
+    """Return the percentage under `key`, as {value: 12.5}, or under a deprecated one, as 12."""
+    percentage = fields.get(parent, key)
+    if percentage is not None:
+        return WrittenPercentage(percentage, fields.get(percentage, "value"))
+    for deprecated_key in deprecated_keys:
+        if (deprecated := fields.get(parent, deprecated_key)) is not None:
+            return WrittenPercentage(deprecated, deprecated)
+    return None
+
+
+def read_faults(fields: FieldReader, fault: Value | None) -> tuple[WrittenFault, ...]:
     """Return the delay and the abort of Istio's HTTPFaultInjection."""
     faults = []
-    kinds: tuple[Literal["delay", "abort"], ...] = ("delay", "abort")
-    for kind in kinds:
-        value = get_value(fault, kind)
-        if value is not None:
-            percentage = get_value(value, "percentage")
-            deprecated = get_value(value, "percent")
-            share = deprecated if percentage is None else get_value(percentage, "value")
-            faults.append(WrittenFault(kind, value, share))
+    delay, abort = fields.get(fault, "delay"), fields.get(fault, "abort")
+    if delay is not None:
+        share = read_percentage(fields, delay, "percentage", "percent")
+        faults.append(WrittenFault("delay", delay, share, fields.need(delay, "fixedDelay")))
+    if abort is not None:
+        share = read_percentage(fields, abort, "percentage", "percent")
+        grpc_status = fields.get(abort, "grpcStatus")
+        status = (fields.need if grpc_status is None else fields.get)(abort, "httpStatus")
+        faults.append(WrittenFault("abort", abort, share, status=status, grpc_status=grpc_status))
     return tuple(faults)
 
 
-def read_destinations(
-    values: Iterable[Value],
-    namespace: str,
-    read: Callable[[Value, str], WrittenDestination | None],
-) -> tuple[WrittenDestination, ...]:
-    """Return the destinations that `read` finds in values of a rule in `namespace`."""
-    destinations = (read(value, namespace) for value in values)
-    return tuple(destination for destination in destinations if destination is not None)
+def read_cors(fields: FieldReader, policy: Value | None) -> WrittenCors | None:
+    """Return a CORS policy of any dialect: each has some of the keys."""
+    if policy is None:
+        return None
+    has_origins = fields.get(policy, "allowOrigins") is not None
+    return WrittenCors(
+        policy,
+        fields.items(policy, "allowOrigins") if has_origins else None,
+        fields.items(policy, "allowOrigin"),
+        fields.items(policy, "allowMethods"),
+        fields.items(policy, "allowHeaders"),
+        fields.items(policy, "exposeHeaders"),
+        fields.get(policy, "maxAge"),
+        fields.get(policy, "allowCredentials"),
+        fields.get(policy, "unmatchedPreflights"),
+    )
 
 
 def read_strings(value: Value) -> tuple[tuple[StringKind, Value], ...]:

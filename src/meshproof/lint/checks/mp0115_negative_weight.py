@@ -15,7 +15,7 @@ def check(project: Project) -> Iterator[Hit]:
     """Report each weight below zero."""
     for split in read_splits(project):
         for entry in split.entries:
-            weight = entry.mapping().get("weight")
+            weight = entry.weight
             if weight is None or isinstance(weight.content, bool):
                 continue
             if isinstance(weight.content, (int, float)) and weight.content < 0:

@@ -20,10 +20,10 @@ def check(project: Project) -> Iterator[Hit]:
         for route in table.routes_of("http"):
             if any(match.is_fully_read and not _selects_testers(match) for match in route.matches):
                 for fault in route.actions.faults:
-                    if fault.percentage is not None and fault.percentage.content == 100:
+                    if fault.share is not None and fault.share.content == 100:
                         message = f"{route.name}: the {fault.kind} holds for every request"
                         repair = "a match on the tester's header, or no fault"
-                        yield Hit(fault.percentage.at, message, repair)
+                        yield Hit(fault.share.at, message, repair)
 
 
 def _selects_testers(match: Match) -> bool:

@@ -16,7 +16,7 @@ def check(project: Project) -> Iterator[Hit]:
     for table in read_route_tables(project):
         for route in table.routes_of("http") if table.dialect == "VirtualService" else ():
             for fault in route.actions.faults:
-                if fault.value.content and fault.percentage is None:
+                if fault.value.content and fault.share is None:
                     yield Hit(
                         fault.value.at,
                         f"{route.name}: the {fault.kind} has no percentage: no request gets it",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from meshproof.documents.lookup import get_value, read_kind, read_text
+from meshproof.documents.lookup import read_kind, read_text
 from meshproof.documents.manifest import Document
 from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
@@ -94,10 +94,8 @@ def gets_requests(route: Route, destination: WrittenDestination) -> bool:
         return False
     split = route.actions.split
     for entry in split.entries if split and len(split.entries) > 1 else ():
-        host = get_value(get_value(entry, "destination"), "host") or get_value(entry, "name")
-        if split and host is not None and host.at == destination.at:
-            weight = get_value(entry, "weight")
-            return bool(split.default_weight if weight is None else weight.content)
+        if split and entry.destination is destination:
+            return bool(split.default_weight if entry.weight is None else entry.weight.content)
     return True
 
 

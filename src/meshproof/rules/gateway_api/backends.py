@@ -16,6 +16,7 @@ from meshproof.rules.actions import UNCHANGED, Headers
 from meshproof.rules.gateway_api.listeners import GROUP, ROUTE_KINDS
 from meshproof.rules.gateway_api.written import read_backend
 from meshproof.rules.model import Target
+from meshproof.rules.written import WrittenActions, WrittenEntry
 
 _MAX_WEIGHT = 1_000_000
 
@@ -74,18 +75,16 @@ class BackendReader:
     grants: ReferenceGrants | None
 
     def read_split(
-        self, rule: Value, read_changes: Callable[[Value], Headers]
+        self, written: WrittenActions, read_changes: Callable[[WrittenEntry], Headers]
     ) -> tuple[Target, ...]:
         """Return the split of a rule; `read_changes` reads the filters of a backend.
 
         Raises BadRules with file and line for unsupported values.
         """
-        backend_refs = rule.get("backendRefs")
         targets = []
-        for entry in backend_refs.items() if backend_refs else []:
-            weight = entry.get("weight")
-            share = weight.integer(0, _MAX_WEIGHT) if weight else 1
-            targets.append(self._read_target(entry, share, read_changes(entry)))
+        for entry in written.split.entries if written.split is not None else ():
+            share = entry.weight.integer(0, _MAX_WEIGHT) if entry.weight else 1
+            targets.append(self._read_target(entry.value, share, read_changes(entry)))
         return tuple(targets)
 
     def read_mirror_target(self, entry: Value) -> Target:

@@ -7,7 +7,7 @@ durations. Which failures are retried beside the codes, and how often, follows i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from meshproof.documents.manifest import Value
@@ -21,8 +21,17 @@ from meshproof.rules.actions import (
 )
 from meshproof.rules.common_fields import read_seconds
 from meshproof.rules.cors import read_cors_filter
-from meshproof.rules.istio.actions import REDIRECT_CODES, check_changed_header
+from meshproof.rules.istio.actions import REDIRECT_CODES, read_header_changes
 from meshproof.rules.model import Mirror, Route, Target
+from meshproof.rules.written import (
+    WrittenActions,
+    WrittenEntry,
+    WrittenHeaders,
+    WrittenLimits,
+    WrittenMirror,
+    WrittenRedirect,
+    WrittenRewrite,
+)
 
 _REQUEST, _RESPONSE = "RequestHeaderModifier", "ResponseHeaderModifier"
 _MIRROR, _REDIRECT, _REWRITE = "RequestMirror", "RequestRedirect", "URLRewrite"
@@ -48,7 +57,11 @@ _DEFAULT_ATTEMPTS = 2
 
 
 def add_filters(
-    route: Route, rule: Value, types: tuple[str, ...], read_backend: Callable[[Value], Target]
+    route: Route,
+    rule: Value,
+    written: WrittenActions,
+    types: tuple[str, ...],
+    read_backend: Callable[[Value], Target],
 ) -> Route:
     """Return the route with the filters of a rule, its timeouts and its retries.
 
@@ -56,43 +69,34 @@ def add_filters(
     weight above 0 answers 500; of its filters only response header changes have an effect. Raises
     BadRules with file and line for filters that exclude each other.
     """
-    filters = list(_read_filters(rule, types))
-    filter_by_type = dict(filters)
-    headers = _read_headers(filter_by_type)
-    if _CORS in filter_by_type:
-        route = replace(route, cors=read_cors_filter(filter_by_type[_CORS]))
-    redirect = _read_redirect(filter_by_type[_REDIRECT]) if _REDIRECT in filter_by_type else None
-    if redirect is not None:
-        _check_redirect_alone(rule, filter_by_type)
-        return replace(route, redirect=redirect, headers=headers)
-    rewrite = _read_rewrite(filter_by_type[_REWRITE]) if _REWRITE in filter_by_type else None
-    mirrors = tuple(
-        _read_mirror(content, read_backend) for kind, content in filters if kind == _MIRROR
+    _check_filters(rule, types)
+    written.check_form()
+    route = replace(
+        route, headers=_read_headers(written.headers), cors=read_cors_filter(written.cors)
     )
-    timeout, retries = _read_limits(rule)
+    if written.redirect is not None:
+        redirect = _read_redirect(written.redirect)
+        _check_redirect_alone(rule, written)
+        return replace(route, redirect=redirect)
+    rewrite = _read_rewrite(written.rewrite) if written.rewrite is not None else None
+    mirrors = tuple(_read_mirror(mirror, read_backend) for mirror in written.mirrors)
+    timeout, retries = _read_limits(written.limits, rule)
     if not sum(target.weight for target in route.split):
-        answer = DirectResponse(500)
-        return replace(
-            route, split=(), direct_response=answer, headers=replace(headers, request=_NO_CHANGES)
-        )
-    return replace(
-        route, headers=headers, rewrite=rewrite, mirrors=mirrors, timeout=timeout, retries=retries
-    )
+        headers = replace(route.headers, request=HeaderChanges())
+        return replace(route, split=(), direct_response=DirectResponse(500), headers=headers)
+    return replace(route, rewrite=rewrite, mirrors=mirrors, timeout=timeout, retries=retries)
 
 
-_NO_CHANGES = HeaderChanges()
-
-
-def read_backend_headers(backend: Value) -> Headers:
+def read_backend_headers(entry: WrittenEntry) -> Headers:
     """Return the header changes of a backend. Raises BadRules for filters beyond istiod's."""
-    return _read_headers(dict(_read_filters(backend, _HEADER_FILTERS)))
+    _check_filters(entry.value, _HEADER_FILTERS)
+    return _read_headers(entry.headers)
 
 
-def _read_filters(parent: Value, types: tuple[str, ...]) -> Iterator[tuple[str, Value]]:
-    """Yield type and content of the filters of a rule or a backend."""
-    filters = parent.get("filters")
+def _check_filters(parent: Value, types: tuple[str, ...]) -> None:
+    """Raise BadRules for filters of a rule or a backend that are not valid or not supported."""
     seen_kinds: set[str] = set()
-    for entry in filters.items() if filters else []:
+    for entry in parent.entries("filters"):
         filter_type = entry.need("type")
         kind = filter_type.choice(*_FILTER_KEYS)
         if kind not in types:
@@ -103,64 +107,41 @@ def _read_filters(parent: Value, types: tuple[str, ...]) -> Iterator[tuple[str, 
         if kind in seen_kinds and kind != _MIRROR:
             raise entry.at.error(f"{entry.path}: a second {kind}")
         seen_kinds.add(kind)
-        yield kind, entry.need(_FILTER_KEYS[kind])
+        entry.need(_FILTER_KEYS[kind])
 
 
-def _check_redirect_alone(rule: Value, filter_by_type: dict[str, Value]) -> None:
+def _check_redirect_alone(rule: Value, written: WrittenActions) -> None:
     """Raise BadRules for filters or backends that exclude a redirect."""
-    for kind in (_REWRITE, _MIRROR):
-        if kind in filter_by_type:
-            raise filter_by_type[kind].at.error(
-                f"{rule.path}: a {kind} has no place beside a {_REDIRECT}"
-            )
-    backends = rule.get("backendRefs")
-    if backends is not None and backends.items():
-        raise rule.keys["backendRefs"].error(
+    rewrites = (written.rewrite,) if written.rewrite is not None else ()
+    for kind, others in ((_REWRITE, rewrites), (_MIRROR, written.mirrors)):
+        for other in others:
+            raise other.value.at.error(f"{rule.path}: a {kind} has no place beside a {_REDIRECT}")
+    if written.split is not None and written.split.entries:
+        raise written.split.at.error(
             f"{rule.path}: 'backendRefs' has no place beside a {_REDIRECT}"
         )
 
 
-def _read_headers(filter_by_type: dict[str, Value]) -> Headers:
+def _read_headers(headers: WrittenHeaders) -> Headers:
     """Return the header changes in the filters of a rule or a backend."""
-    return Headers(
-        _read_header_changes(filter_by_type.get(_REQUEST)),
-        _read_header_changes(filter_by_type.get(_RESPONSE)),
-    )
+    for changes in filter(None, (headers.request, headers.response)):
+        for header in (*changes.set, *changes.add):
+            if header.name_value is not None:
+                header.name_value.non_empty_text()
+        for name in changes.removed:
+            name.non_empty_text()
+    return Headers(*map(read_header_changes, (headers.request, headers.response)))
 
 
-def _read_header_changes(modifier: Value | None) -> HeaderChanges:
-    if modifier is None:
-        return HeaderChanges()
-    changed_names: set[str] = set()
-    removals = modifier.get("remove")
-    pairs = {key: _read_header_pairs(modifier.get(key), changed_names) for key in ("set", "add")}
-    names = removals.items() if removals else []
-    for name in names:
-        check_changed_header(name.non_empty_text(), name.at, changed_names, modifier.path)
-    return HeaderChanges(pairs["set"], pairs["add"], tuple(name.text().lower() for name in names))
-
-
-def _read_header_pairs(
-    entries: Value | None, changed_names: set[str]
-) -> tuple[tuple[str, str], ...]:
-    """Return (name, value) of each header, and add the names to `changed_names`."""
-    pairs = []
-    for entry in entries.items() if entries else []:
-        name = entry.need("name")
-        check_changed_header(name.non_empty_text(), name.at, changed_names, entry.path)
-        pairs.append((name.text().lower(), entry.need("value").text()))
-    return tuple(pairs)
-
-
-def _read_redirect(redirect: Value) -> Redirect:
-    code, port, scheme = (redirect.get(key) for key in ("statusCode", "port", "scheme"))
+def _read_redirect(redirect: WrittenRedirect) -> Redirect:
+    code, port, scheme = redirect.code, redirect.port, redirect.scheme
     if code is not None and code.content not in REDIRECT_CODES:
         raise code.error(f"one of {', '.join(map(str, REDIRECT_CODES))}")
     full_path, prefix = _read_path_change(redirect)
     return Redirect(
         code=code.integer(301, 308) if code else 302,
         uri=full_path,
-        authority=_read_hostname(redirect),
+        authority=redirect.host.non_empty_text() if redirect.host else "",
         scheme=scheme.choice("http", "https") if scheme else "",
         port=port.integer(1, 65535) if port else None,
         use_request_port=port is None and scheme is None,
@@ -168,71 +149,65 @@ def _read_redirect(redirect: Value) -> Redirect:
     )
 
 
-def _read_rewrite(content: Value) -> Rewrite:
-    full_path, prefix = _read_path_change(content)
-    rewrite = Rewrite(prefix, _read_hostname(content), at=content.at)
+def _read_rewrite(written: WrittenRewrite) -> Rewrite:
+    full_path, prefix = _read_path_change(written)
+    host = written.host.non_empty_text() if written.host else ""
+    rewrite = Rewrite(prefix, host, at=written.value.at)
     if full_path:
         # Whatever the match took, all of the path is replaced.
         rewrite = replace(rewrite, pattern="/.*", substitution=full_path.replace("\\", r"\\"))
     if not (full_path or prefix or rewrite.authority):
-        raise content.error("at least one of hostname, path")
+        raise written.value.error("at least one of hostname, path")
     return rewrite
 
 
-def _read_hostname(content: Value) -> str:
-    name = content.get("hostname")
-    return name.non_empty_text() if name else ""
-
-
-def _read_path_change(content: Value) -> tuple[str, str]:
+def _read_path_change(written: WrittenRedirect | WrittenRewrite) -> tuple[str, str]:
     """Return (new path, new prefix), one of them empty. A new prefix of `/` removes it."""
-    path = content.get("path")
-    if path is None:
+    change = written.path_change
+    if change is None:
         return "", ""
     is_full_path = (
-        path.need("type").choice("ReplaceFullPath", "ReplacePrefixMatch") == "ReplaceFullPath"
+        change.need("type").choice("ReplaceFullPath", "ReplacePrefixMatch") == "ReplaceFullPath"
     )
     key, wrong_key = "replaceFullPath", "replacePrefixMatch"
     key, wrong_key = (key, wrong_key) if is_full_path else (wrong_key, key)
-    if wrong_key in path.mapping():
-        raise path.keys[wrong_key].error(f"{path.path}: '{wrong_key}' has no place in this type")
-    value = path.need(key)
+    if wrong_key in change.mapping():
+        raise change.keys[wrong_key].error(
+            f"{change.path}: '{wrong_key}' has no place in this type"
+        )
+    value = change.need(key)
     if not value.text().startswith("/") and (is_full_path or value.text()):
         raise value.error("a path that begins with /")
     return (value.text(), "") if is_full_path else ("", value.text() or "/")
 
 
-def _read_mirror(content: Value, read_backend: Callable[[Value], Target]) -> Mirror:
-    percent, fraction = content.get("percent"), content.get("fraction")
-    share = float(percent.integer(0, 100)) if percent else 100.0
-    if percent is not None and fraction is not None:
-        raise fraction.at.error(f"{content.path}: 'fraction' has no place beside 'percent'")
+def _read_mirror(mirror: WrittenMirror, read_backend: Callable[[Value], Target]) -> Mirror:
+    percentage, fraction = mirror.percentage, mirror.fraction
+    share = float(percentage.value.integer(0, 100)) if percentage else 100.0
+    if percentage is not None and fraction is not None:
+        raise fraction.at.error(f"{mirror.value.path}: 'fraction' has no place beside 'percent'")
     if fraction is not None:
         denominator = fraction.get("denominator")
         total = denominator.integer(1, 2**31 - 1) if denominator else 100
         share = 100 * fraction.need("numerator").integer(0, total) / total
-    return Mirror(read_backend(content.need("backendRef")), share)
+    return Mirror(read_backend(mirror.value.need("backendRef")), share)
 
 
-def _read_limits(rule: Value) -> tuple[float | None, Retries | None]:
+def _read_limits(limits: WrittenLimits, rule: Value) -> tuple[float | None, Retries | None]:
     """Return the timeout of a request in seconds and its retries, None where not set.
 
     `backendRequest` limits each try; without `retry` it is the timeout. Raises BadRules if it is
     longer than `request`.
     """
-    timeouts, retry = rule.get("timeouts"), rule.get("retry")
-    timeout = per_try = None
-    if timeouts is not None:
-        timeout, per_try = (
-            _read_duration(timeouts.get(key)) for key in ("request", "backendRequest")
+    timeout, per_try = _read_duration(limits.timeout), _read_duration(limits.try_timeout)
+    if timeout and per_try and per_try > timeout:
+        timeouts = rule.need("timeouts")
+        raise timeouts.keys["backendRequest"].error(
+            f"{timeouts.path}: 'backendRequest' is longer than 'request'"
         )
-        if timeout and per_try and per_try > timeout:
-            raise timeouts.keys["backendRequest"].error(
-                f"{timeouts.path}: 'backendRequest' is longer than 'request'"
-            )
-    if retry is None:
+    if limits.retries is None:
         return per_try or timeout, None
-    attempts, codes = retry.get("attempts"), retry.get("codes")
+    attempts, codes = limits.attempts, limits.conditions
     status_codes = [str(code.integer(400, 599)) for code in codes.items()] if codes else []
     return timeout, Retries(
         attempts=attempts.integer(0, 2**31 - 1) if attempts else _DEFAULT_ATTEMPTS,

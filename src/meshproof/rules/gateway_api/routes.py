@@ -16,7 +16,7 @@ from meshproof.rules import judge_options
 from meshproof.rules.actions import DirectResponse
 from meshproof.rules.gateway_api import filters
 from meshproof.rules.gateway_api.backends import BackendReader, ReferenceGrants
-from meshproof.rules.gateway_api.written import find_kind, read_match
+from meshproof.rules.gateway_api.written import find_kind, read_actions, read_match
 from meshproof.rules.istio.actions import check_header_changes
 from meshproof.rules.istio.virtual_service import PSEUDO_HEADERS
 from meshproof.rules.model import Match, Route, StringMatch
@@ -85,10 +85,13 @@ def _read_rule(
     is_grpc = checked.document.kind == "GRPCRoute"
     matches: tuple[Match, ...] = ()
     with checked.collect(rule):
-        name, split = rule.get("name"), backends.read_split(rule, filters.read_backend_headers)
+        name = rule.get("name")
+        actions = read_actions(checked.document.kind, rule, checked.document.namespace)
+        split = backends.read_split(actions, filters.read_backend_headers)
         complete_route = filters.add_filters(
             replace(route, name=name.text() if name else "", split=split),
             rule,
+            actions,
             filters.GRPC_FILTERS if is_grpc else filters.HTTP_FILTERS,
             backends.read_mirror_target,
         )

@@ -12,17 +12,25 @@ from meshproof.base.names import CLUSTER_DOMAIN, MESH
 from meshproof.documents.lookup import find_values, get_value, read_kind, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
+    FieldReader,
     Reference,
     StringKind,
     WrittenActions,
     WrittenCondition,
     WrittenDestination,
+    WrittenEntry,
+    WrittenHeader,
+    WrittenHeaderChanges,
+    WrittenHeaders,
     WrittenLimits,
     WrittenMatch,
+    WrittenMirror,
+    WrittenPercentage,
     WrittenRedirect,
+    WrittenRewrite,
     WrittenRoute,
     WrittenTable,
-    read_destinations,
+    read_cors,
     read_mapping,
     read_split,
 )
@@ -34,6 +42,8 @@ _KINDS: dict[str, StringKind] = {
     "RegularExpression": "regex",
 }
 _PAIR_PARTS = {"headers": "header", "queryParams": "query"}
+#: Keys of the filters that change headers: of the request, of the response.
+_HEADER_FILTERS = ("requestHeaderModifier", "responseHeaderModifier")
 
 
 def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable[WrittenMatch]]:
@@ -85,7 +95,6 @@ def read_routes(document: Document, namespace: str) -> Iterator[WrittenRoute[Wri
 def _read_route(document: Document, namespace: str, rule: Value) -> WrittenRoute[WrittenMatch]:
     """Return one rule of a document as a route."""
     name, kind = read_text(get_value(rule, "name")), read_kind(document)
-    mirrors = find_values(rule, "filters", "requestMirror", "backendRef")
     return WrittenRoute(
         document,
         rule,
@@ -96,47 +105,130 @@ def _read_route(document: Document, namespace: str, rule: Value) -> WrittenRoute
             if isinstance(match.content, dict)
         ),
         takes_all=True,
-        actions=_read_actions(kind, rule),
-        destinations=read_destinations(find_values(rule, "backendRefs"), namespace, read_backend),
-        mirrors=read_destinations(mirrors, namespace, read_backend),
+        actions=read_actions(kind, rule, namespace),
     )
 
 
-def _read_actions(kind: str, rule: Value) -> WrittenActions:
-    """Return what a rule of a route of `kind` does."""
-    redirects = find_values(rule, "filters", "requestRedirect")
+def read_actions(kind: str, rule: Value, namespace: str) -> WrittenActions:
+    """Return what a rule of a route of `kind` in `namespace` does."""
+    fields = FieldReader()
+    filters = fields.items(rule, "filters")
+    contents = {
+        key: [content for entry in filters if (content := fields.get(entry, key)) is not None]
+        for key in ("requestRedirect", "urlRewrite", "requestMirror", "cors")
+    }
+    redirect, rewrite, cors = (
+        next(iter(contents[key]), None) for key in ("requestRedirect", "urlRewrite", "cors")
+    )
     return WrittenActions(
-        read_split(kind, rule, "backendRefs", 1),
-        read_redirect(redirects[0]) if redirects else None,
-        read_limits(rule),
-        removed_headers=(
-            *find_values(rule, "filters", "requestHeaderModifier", "remove"),
-            *find_values(rule, "backendRefs", "filters", "requestHeaderModifier", "remove"),
+        split=read_split(
+            fields,
+            kind,
+            fields.get(rule, "backendRefs"),
+            rule.keys.get("backendRefs", rule.at),
+            1,
+            lambda entry: _read_entry(fields, entry, namespace),
         ),
+        redirect=_read_redirect(fields, redirect),
+        limits=_read_limits(fields, rule),
+        headers=_read_headers(fields, rule),
+        rewrite=_read_rewrite(fields, rewrite),
+        mirrors=tuple(
+            _read_mirror(fields, content, namespace) for content in contents["requestMirror"]
+        ),
+        cors=read_cors(fields, cors),
+        problems=tuple(fields.problems),
     )
 
 
-def read_redirect(redirect: Value) -> WrittenRedirect:
+def _read_entry(fields: FieldReader, entry: Value, namespace: str) -> WrittenEntry:
+    """Return one of the backendRefs."""
+    return WrittenEntry(
+        entry,
+        fields.get(entry, "weight"),
+        read_backend(entry, namespace),
+        _read_headers(fields, entry),
+    )
+
+
+def _read_redirect(fields: FieldReader, redirect: Value | None) -> WrittenRedirect | None:
     """Return the content of a RequestRedirect."""
-    path = get_value(redirect, "path")
+    if redirect is None:
+        return None
+    path = fields.get(redirect, "path")
     return WrittenRedirect(
         redirect,
-        get_value(path, "replaceFullPath"),
-        get_value(path, "replacePrefixMatch"),
-        get_value(redirect, "hostname"),
-        get_value(redirect, "scheme"),
-        get_value(redirect, "port"),
-        get_value(redirect, "statusCode"),
+        fields.get(path, "replaceFullPath"),
+        fields.get(path, "replacePrefixMatch"),
+        fields.get(redirect, "hostname"),
+        fields.get(redirect, "scheme"),
+        fields.get(redirect, "port"),
+        fields.get(redirect, "statusCode"),
+        path_change=path,
     )
 
 
-def read_limits(rule: Value) -> WrittenLimits:
+def _read_rewrite(fields: FieldReader, rewrite: Value | None) -> WrittenRewrite | None:
+    """Return the content of a URLRewrite."""
+    if rewrite is None:
+        return None
+    path = fields.get(rewrite, "path")
+    return WrittenRewrite(
+        rewrite,
+        prefix=fields.get(path, "replacePrefixMatch"),
+        host=fields.get(rewrite, "hostname"),
+        path=fields.get(path, "replaceFullPath"),
+        path_change=path,
+    )
+
+
+def _read_mirror(fields: FieldReader, mirror: Value, namespace: str) -> WrittenMirror:
+    """Return the content of a RequestMirror."""
+    backend, percent = fields.need(mirror, "backendRef"), fields.get(mirror, "percent")
+    return WrittenMirror(
+        mirror,
+        backend,
+        read_backend(backend, namespace) if backend is not None else None,
+        WrittenPercentage(percent, percent) if percent is not None else None,
+        fields.get(mirror, "fraction"),
+    )
+
+
+def _read_headers(fields: FieldReader, parent: Value) -> WrittenHeaders:
+    """Return the header changes in the filters of a rule or of a backend."""
+    changes: dict[str, WrittenHeaderChanges] = {}
+    for entry in fields.items(parent, "filters"):
+        for key in _HEADER_FILTERS:
+            if (modifier := fields.get(entry, key)) is not None:
+                changes.setdefault(key, _read_header_changes(fields, modifier))
+    return WrittenHeaders(*map(changes.get, _HEADER_FILTERS))
+
+
+def _read_header_changes(fields: FieldReader, modifier: Value) -> WrittenHeaderChanges:
+    """Return the content of a RequestHeaderModifier or ResponseHeaderModifier."""
+    added = {
+        key: tuple(
+            WrittenHeader(read_text(name), value, name.at, entry.path, name)
+            for entry in fields.items(modifier, key)
+            if (name := fields.need(entry, "name")) is not None
+            and (value := fields.need(entry, "value")) is not None
+        )
+        for key in ("set", "add")
+    }
+    return WrittenHeaderChanges(
+        modifier, added["set"], added["add"], fields.items(modifier, "remove")
+    )
+
+
+def _read_limits(fields: FieldReader, rule: Value) -> WrittenLimits:
     """Return the timeouts of a rule and its retries."""
-    timeouts = get_value(rule, "timeouts")
+    timeouts, retry = fields.get(rule, "timeouts"), fields.get(rule, "retry")
     return WrittenLimits(
-        get_value(timeouts, "request"),
-        get_value(timeouts, "backendRequest"),
-        get_value(get_value(rule, "retry"), "attempts"),
+        fields.get(timeouts, "request"),
+        fields.get(timeouts, "backendRequest"),
+        fields.get(retry, "attempts"),
+        fields.get(retry, "codes"),
+        retry,
     )
 
 

@@ -22,8 +22,20 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
-from meshproof.rules.common_fields import read_percentage_field, read_seconds
+from meshproof.rules.common_fields import read_percentage, read_seconds
 from meshproof.rules.model import Mirror, Route, Target
+from meshproof.rules.written import (
+    WrittenActions,
+    WrittenDirectResponse,
+    WrittenFault,
+    WrittenHeader,
+    WrittenHeaderChanges,
+    WrittenHeaders,
+    WrittenLimits,
+    WrittenMirror,
+    WrittenRedirect,
+    WrittenRewrite,
+)
 
 #: Keys that make no sense in a route that forwards nothing. Istio rejects them, too.
 _FORWARDING_KEYS = ("fault", "mirror", "mirrors", "rewrite", "route")
@@ -63,23 +75,27 @@ _HOST_HEADERS = (":authority", "host")
 TargetReader = Callable[[Value], Target]
 
 
-def add_actions(route: Route, value: Value, read_target: TargetReader) -> Route:
-    """Return the route with the actions in `value`.
+def add_actions(
+    route: Route, value: Value, written: WrittenActions, read_target: TargetReader
+) -> Route:
+    """Return the route with its actions as they are written in `value`.
 
     `read_target` reads the Destination of a mirror. Raises BadRules for actions that exclude each
     other.
     """
+    written.check_form()
+    limits = written.limits
     return replace(
         route,
-        redirect=_read_redirect(value),
-        direct_response=_read_direct_response(value),
-        rewrite=_add_host(_read_rewrite(value), value),
-        headers=read_headers(value),
-        fault=_read_fault(value),
-        timeout=_read_seconds(value, "timeout"),
-        retries=_read_retries(value),
-        mirrors=_read_mirrors(value, read_target),
-        cors=cors.read_virtual_service_cors(value),
+        redirect=_read_redirect(written.redirect, value),
+        direct_response=_read_direct_response(written.direct_response),
+        rewrite=_add_host(_read_rewrite(written.rewrite), written, value),
+        headers=read_headers(written.headers),
+        fault=_read_fault(written.faults),
+        timeout=_read_whole_milliseconds(limits.timeout) if limits.timeout else None,
+        retries=_read_retries(limits),
+        mirrors=_read_mirrors(written.mirrors, value, read_target),
+        cors=cors.read_virtual_service_cors(written.cors),
     )
 
 
@@ -99,12 +115,6 @@ def needs_destinations(route: Value) -> bool:
     return False
 
 
-def _read_seconds(parent: Value, key: str) -> float | None:
-    """Return the duration under `key` in seconds, None without one."""
-    value = parent.get(key)
-    return _read_whole_milliseconds(value) if value else None
-
-
 def _read_whole_milliseconds(value: Value) -> float:
     """Return a duration in seconds. Raises BadRules for 0 and for parts of a millisecond.
 
@@ -119,66 +129,63 @@ def _read_whole_milliseconds(value: Value) -> float:
     return seconds
 
 
-def _read_text(parent: Value, key: str) -> str:
-    """Return the text under `key`, "" without one."""
-    value = parent.get(key)
+def _read_text(value: Value | None) -> str:
+    """Return a text, "" without one."""
     return value.text() if value else ""
 
 
-def _read_redirect(route: Value) -> Redirect | None:
-    redirect = route.get("redirect")
+def _read_redirect(redirect: WrittenRedirect | None, route: Value) -> Redirect | None:
     if redirect is None:
         return None
-    if not set(redirect.mapping()) - {"redirectCode"}:
-        raise redirect.error("at least one of authority, port, prefixRewrite, scheme, uri")
-    code, port, derive = (redirect.get(key) for key in ("redirectCode", "port", "derivePort"))
+    code, port, derive, scheme = (
+        redirect.code,
+        redirect.port,
+        redirect.derived_port,
+        redirect.scheme,
+    )
+    if not any((redirect.path, redirect.prefix, redirect.host, scheme, port, derive)):
+        raise redirect.value.error("at least one of authority, port, prefixRewrite, scheme, uri")
     if port and derive:
-        raise derive.at.error(f"{redirect.path}: 'derivePort' has no place beside 'port'")
+        raise derive.at.error(f"{redirect.value.path}: 'derivePort' has no place beside 'port'")
     derived_port = derive.choice("FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT") if derive else ""
     if code is not None and code.content not in REDIRECT_CODES:
         raise code.error(f"one of {', '.join(map(str, REDIRECT_CODES))}")
-    scheme = redirect.get("scheme")
     return Redirect(
         code=code.integer(301, 308) if code else 301,
-        uri=_read_text(redirect, "uri"),
-        authority=_read_text(redirect, "authority"),
+        uri=_read_text(redirect.path),
+        authority=_read_text(redirect.host),
         scheme=scheme.choice("http", "https") if scheme else "",
         port=port.integer(1, 65535) if port else None,
         use_request_port=derived_port == "FROM_REQUEST_PORT",
-        prefix=_read_redirect_prefix(route, redirect),
+        prefix=_read_redirect_prefix(redirect, route),
     )
 
 
-def _read_redirect_prefix(route: Value, redirect: Value) -> str:
+def _read_redirect_prefix(redirect: WrittenRedirect, route: Value) -> str:
     """Return what replaces the prefix that a match takes, "" for nothing."""
-    prefix = redirect.get("prefixRewrite")
+    prefix, path = redirect.prefix, redirect.value.path
     if prefix is None or not prefix.text():
         return ""
-    if _read_text(redirect, "uri"):
-        raise prefix.at.error(f"{redirect.path}: 'prefixRewrite' has no place beside 'uri'")
-    matches = route.get("match")
-    for match in matches.items() if matches else ():
+    if _read_text(redirect.path):
+        raise prefix.at.error(f"{path}: 'prefixRewrite' has no place beside 'uri'")
+    for match in route.entries("match"):
         uri = match.get("uri")
         if uri is not None and uri.get("prefix") is None:
-            raise uri.at.error(
-                f"{uri.path}: {redirect.path}.prefixRewrite needs a prefix; Istio refuses it"
-            )
+            raise uri.at.error(f"{uri.path}: {path}.prefixRewrite needs a prefix; Istio refuses it")
     return prefix.text()
 
 
-def _read_direct_response(route: Value) -> DirectResponse | None:
-    response = route.get("directResponse")
-    if response is None:
+def _read_direct_response(response: WrittenDirectResponse | None) -> DirectResponse | None:
+    if response is None or response.status is None:
         return None
-    body = response.get("body")
-    return DirectResponse(response.need("status").integer(200, 599), _read_body(body))
+    return DirectResponse(response.status.integer(200, 599), _read_body(response))
 
 
-def _read_body(body: Value | None) -> str:
+def _read_body(response: WrittenDirectResponse) -> str:
     """Return the body of a direct response; bytes must be those of a text."""
-    content = body.get("bytes") if body else None
-    if body is None or content is None:
-        return _read_text(body, "string") if body else ""
+    content = response.binary
+    if content is None:
+        return _read_text(response.text)
     try:
         return base64.b64decode(content.text(), validate=True).decode()
     except UnicodeDecodeError:
@@ -189,32 +196,31 @@ def _read_body(body: Value | None) -> str:
         raise content.error("text in base64") from None
 
 
-def _read_rewrite(route: Value) -> Rewrite | None:
-    value = route.get("rewrite")
-    if value is None:
+def _read_rewrite(written: WrittenRewrite | None) -> Rewrite | None:
+    if written is None:
         return None
-    regex = value.get("uriRegexRewrite")
-    rewrite = Rewrite(_read_text(value, "uri"), _read_text(value, "authority"), at=value.at)
-    if regex is not None:
-        if rewrite.uri:
-            raise regex.at.error(f"{value.path}: 'uriRegexRewrite' has no place beside 'uri'")
-        match = regex.need("match")
-        rewrite = replace(
-            rewrite, pattern=match.text(), substitution=_read_text(regex, "rewrite"), at=match.at
+    rewrite = Rewrite(_read_text(written.prefix), _read_text(written.host), at=written.value.at)
+    if written.regex is not None and rewrite.uri:
+        raise written.regex.at.error(
+            f"{written.value.path}: 'uriRegexRewrite' has no place beside 'uri'"
         )
+    if (pattern := written.pattern) is not None:
+        substitution = _read_text(written.substitution)
+        rewrite = replace(rewrite, pattern=pattern.text(), substitution=substitution, at=pattern.at)
     if not (rewrite.uri or rewrite.authority or rewrite.pattern):
-        raise value.error("at least one of authority, uri, uriRegexRewrite")
+        raise written.value.error("at least one of authority, uri, uriRegexRewrite")
     return rewrite
 
 
-def _add_host(rewrite: Rewrite | None, route: Value) -> Rewrite | None:
+def _add_host(rewrite: Rewrite | None, written: WrittenActions, route: Value) -> Rewrite | None:
     """Return the rewrite of a route with the Host header that it sets: istiod rewrites the host.
 
     rewrite.authority wins, then the header of the route, then that of its only destination. Raises
     BadRules for the header of one of several destinations.
     """
-    hosts = [find_host_header(parent) for parent in (route, *route.entries("route"))]
-    own, *others = hosts
+    entries = written.split.entries if written.split is not None else ()
+    own = find_host_header(written.headers)
+    others = [find_host_header(entry.headers) for entry in entries]
     if any(others) and len(others) > 1:
         at = next(filter(None, others)).at
         raise at.unsupported(f"{route.path}: another host for some of its destinations")
@@ -224,32 +230,30 @@ def _add_host(rewrite: Rewrite | None, route: Value) -> Rewrite | None:
     return replace(rewrite or Rewrite("", ""), authority=authority.text(), at=authority.at)
 
 
-def find_host_header(parent: Value) -> Value | None:
+def find_host_header(headers: WrittenHeaders) -> Value | None:
     """Return the Host header that a route or destination sets or adds, None without one."""
-    headers = parent.get("headers")
-    request = headers.get("request") if headers is not None else None
-    if request is None:
-        return None
-    for key in ("set", "add"):
-        changed = request.get(key)
-        for name, value in changed.mapping().items() if changed is not None else ():
-            if name.lower() in _HOST_HEADERS:
-                return value
+    changes = headers.request
+    for header in (*changes.set, *changes.add) if changes is not None else ():
+        if header.name.lower() in _HOST_HEADERS:
+            return header.value
     return None
 
 
-def read_headers(parent: Value) -> Headers:
+def read_headers(headers: WrittenHeaders) -> Headers:
     """Return the header changes of a route or of a destination.
 
     Raises BadRules for a header that changes twice: the order is not specified.
     """
-    headers = parent.get("headers")
-    if headers is None:
-        return Headers()
-    return Headers(
-        _read_header_changes(headers.get("request"), may_set_host=True),
-        _read_header_changes(headers.get("response")),
-    )
+    request = headers.request
+    if request is not None:
+        set_headers, added_headers = map(_without_host, (request.set, request.add))
+        request = replace(request, set=set_headers, add=added_headers)
+    return Headers(read_header_changes(request), read_header_changes(headers.response))
+
+
+def _without_host(headers: tuple[WrittenHeader, ...]) -> tuple[WrittenHeader, ...]:
+    """Return headers without the host, which is a rewrite."""
+    return tuple(header for header in headers if header.name.lower() not in _HOST_HEADERS)
 
 
 def check_header_changes(route: Route) -> None:
@@ -269,38 +273,25 @@ def check_header_changes(route: Route) -> None:
                 )
 
 
-def _read_header_changes(changes: Value | None, may_set_host: bool = False) -> HeaderChanges:
+def read_header_changes(changes: WrittenHeaderChanges | None) -> HeaderChanges:
+    """Return the changes of a request's headers or of a response's."""
     if changes is None:
         return HeaderChanges()
     changed_names: set[str] = set()
-    removals = changes.get("remove")
-    pairs = {
-        key: _read_header_pairs(changes, key, changed_names, may_set_host) for key in ("set", "add")
-    }
-    names = [(name.text(), name.at) for name in removals.items()] if removals else []
-    for name, at in names:
-        check_changed_header(name, at, changed_names, changes.path)
-    return HeaderChanges(pairs["set"], pairs["add"], tuple(name.lower() for name, _ in names))
+    for header in (*changes.set, *changes.add):
+        check_changed_header(header.name, header.at, changed_names, header.path)
+    for name in changes.removed:
+        check_changed_header(name.text(), name.at, changed_names, changes.value.path)
+    return HeaderChanges(
+        _read_pairs(changes.set),
+        _read_pairs(changes.add),
+        tuple(name.text().lower() for name in changes.removed),
+    )
 
 
-def _read_header_pairs(
-    changes: Value, key: str, changed_names: set[str], may_set_host: bool
-) -> tuple[tuple[str, str], ...]:
-    """Return (name, value) of the headers under `key`, and add the names to `changed_names`.
-
-    Without the host, if it may be set: that is a rewrite.
-    """
-    headers = changes.get(key)
-    if headers is None:
-        return ()
-    pairs = {
-        name: value
-        for name, value in headers.text_mapping().items()
-        if not (may_set_host and name.lower() in _HOST_HEADERS)
-    }
-    for name in pairs:
-        check_changed_header(name, headers.keys[name], changed_names, headers.path)
-    return tuple((name.lower(), value) for name, value in pairs.items())
+def _read_pairs(headers: tuple[WrittenHeader, ...]) -> tuple[tuple[str, str], ...]:
+    """Return (name, value) of headers, the name in lower case."""
+    return tuple((header.name.lower(), header.value.text()) for header in headers)
 
 
 def check_changed_header(name: str, at: At, changed_names: set[str], path: str) -> None:
@@ -318,42 +309,33 @@ def check_changed_header(name: str, at: At, changed_names: set[str], path: str) 
     changed_names.add(lower)
 
 
-def _read_fault(route: Value) -> Fault | None:
-    value = route.get("fault")
-    if value is None:
-        return None
-    delay, abort = value.get("delay"), value.get("abort")
+def _read_fault(faults: tuple[WrittenFault, ...]) -> Fault | None:
     fault = Fault()
-    if delay is not None:
-        fault = replace(
-            fault,
-            delay_seconds=_read_whole_milliseconds(delay.need("fixedDelay")),
-            delay_percent=read_percentage_field(delay, "percentage", "percent", 0.0),
-        )
-    if abort is not None:
-        fault = replace(
-            _read_abort_status(fault, abort),
-            abort_percent=read_percentage_field(abort, "percentage", "percent", 0.0),
-        )
-    return fault
+    for written in faults:
+        share = read_percentage(written.percentage, 0.0)
+        if written.duration is not None:
+            seconds = _read_whole_milliseconds(written.duration)
+            fault = replace(fault, delay_seconds=seconds, delay_percent=share)
+        if written.kind == "abort":
+            fault = replace(_read_abort_status(fault, written), abort_percent=share)
+    return fault if faults else None
 
 
-def _read_abort_status(fault: Fault, abort: Value) -> Fault:
+def _read_abort_status(fault: Fault, abort: WrittenFault) -> Fault:
     """Return the fault with the status of its abort, of HTTP or of gRPC."""
-    grpc, http = abort.get("grpcStatus"), abort.get("httpStatus")
+    http, grpc = abort.status, abort.grpc_status
     if grpc is None:
-        return replace(fault, abort_status=abort.need("httpStatus").integer(200, 599))
+        return replace(fault, abort_status=http.integer(200, 599) if http is not None else 0)
     if http is not None:
-        raise http.at.error(f"{abort.path}: 'httpStatus' has no place beside 'grpcStatus'")
+        raise http.at.error(f"{abort.value.path}: 'httpStatus' has no place beside 'grpcStatus'")
     return replace(fault, abort_status=200, abort_grpc=grpc.choice(*GRPC_STATUSES))
 
 
-def _read_retries(route: Value) -> Retries | None:
-    retries = route.get("retries")
+def _read_retries(limits: WrittenLimits) -> Retries | None:
+    retries = limits.retries
     if retries is None:
         return None
-    attempts, retry_on = retries.get("attempts"), retries.get("retryOn")
-    count = attempts.integer(0, 2**31 - 1) if attempts else 0
+    count = limits.attempts.integer(0, 2**31 - 1) if limits.attempts else 0
     for key in ("perTryTimeout", "retryOn", "retryRemoteLocalities"):
         if not count and retries.get(key) is not None:
             raise retries.keys[key].error(
@@ -361,8 +343,8 @@ def _read_retries(route: Value) -> Retries | None:
             )
     return Retries(
         attempts=count,
-        per_try_seconds=_read_seconds(retries, "perTryTimeout") or 0.0,
-        conditions=_read_retry_conditions(retry_on) if retry_on else (),
+        per_try_seconds=_read_whole_milliseconds(limits.try_timeout) if limits.try_timeout else 0.0,
+        conditions=_read_retry_conditions(limits.conditions) if limits.conditions else (),
     )
 
 
@@ -383,23 +365,14 @@ def is_known_status(text: str) -> bool:
     return text.isdigit() and any(int(text) in statuses for statuses in _KNOWN_STATUSES)
 
 
-def _read_mirrors(route: Value, read_target: TargetReader) -> tuple[Mirror, ...]:
-    mirror, mirrors = route.get("mirror"), route.get("mirrors")
-    if mirror is not None and mirrors is not None:
-        raise mirrors.at.error(f"{route.path}: 'mirrors' has no place beside 'mirror'")
-    if mirror is not None:
-        return (Mirror(read_target(mirror), read_mirror_percent(route)),)
-    results = []
-    for entry in mirrors.items() if mirrors else ():
-        target = read_target(entry.need("destination"))
-        results.append(Mirror(target, read_percentage_field(entry, "percentage", "", 100.0)))
-    return tuple(results)
-
-
-def read_mirror_percent(*routes: Value) -> float:
-    """Return the percentage of `mirror`: of the first route that has one in the form of today."""
-    for key in ("mirrorPercentage", "mirror_percent", "mirrorPercent"):
-        for route in routes:
-            if route.get(key) is not None:
-                return read_percentage_field(route, "mirrorPercentage", key, 100.0)
-    return 100.0
+def _read_mirrors(
+    mirrors: tuple[WrittenMirror, ...], route: Value, read_target: TargetReader
+) -> tuple[Mirror, ...]:
+    several = route.get("mirrors")
+    if several is not None and any(mirror.is_only for mirror in mirrors):
+        raise several.at.error(f"{route.path}: 'mirrors' has no place beside 'mirror'")
+    return tuple(
+        Mirror(read_target(mirror.destination), read_percentage(mirror.percentage, 100.0))
+        for mirror in mirrors
+        if mirror.destination is not None
+    )

@@ -17,9 +17,12 @@ from meshproof.documents.manifest import Value
 from meshproof.documents.problems import CheckedDocument
 from meshproof.rules import judge_options
 from meshproof.rules.actions import UNCHANGED
+from meshproof.rules.common_fields import read_percentage
 from meshproof.rules.istio import actions
 from meshproof.rules.istio.policies import read_export
+from meshproof.rules.istio.written import read_actions, read_mirror_percentage
 from meshproof.rules.model import Match, Mirror, Route, StringMatch
+from meshproof.rules.written import FieldReader
 
 #: Field that a delegate's route inherits from the root's route -> its value when it is not set.
 _INHERITED = {
@@ -150,7 +153,7 @@ def _merge_routes(
     }
     if delegate_value.get("headers") is not None:  # even without a change in it
         inherited.pop("headers", None)
-    host = actions.find_host_header(root_value)
+    host = actions.find_host_header(read_actions(root_value, "").headers)
     if host is not None and {"headers", "rewrite"} & delegate_value.mapping().keys():
         raise host.at.unsupported(
             f"{host.path}: a Host header for a delegate that has headers or a rewrite of its own "
@@ -188,7 +191,8 @@ def _merge_mirrors(
         next((route.mirrors for route, value in sources if value.get(key) is not None), ())
         for key in ("mirror", "mirrors")
     )
-    percent = actions.read_mirror_percent(delegate_value, root_value)
+    percentage = read_mirror_percentage(FieldReader(), delegate_value, root_value)
+    percent = read_percentage(percentage, 100.0)
     return (*(replace(mirror, percent=percent) for mirror in single[:1]), *several)
 
 

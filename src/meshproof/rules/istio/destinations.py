@@ -16,6 +16,7 @@ from meshproof.rules.istio import actions
 from meshproof.rules.istio.destination_rules import read_merged_rules
 from meshproof.rules.istio.written import read_destination
 from meshproof.rules.model import DestinationRule, Target
+from meshproof.rules.written import WrittenActions, WrittenEntry
 
 
 @dataclass(frozen=True)
@@ -63,30 +64,31 @@ class DestinationReader:
     subsets: Subsets
     namespace: str
 
-    def read_split(self, route: Value) -> tuple[Target, ...]:
+    def read_split(self, written: WrittenActions, route: Value) -> tuple[Target, ...]:
         """Return the split of a route.
 
         Raises BadRules for one without a destination or without a weight above 0.
         """
-        entries = route.items()
+        value = route.need("route")
+        written.check_form()
+        entries = written.split.entries if written.split is not None else ()
         if not entries:
-            raise route.error("at least one destination")
+            raise value.error("at least one destination")
         targets = tuple(
             self._read_weighted_target(entry, is_single=len(entries) == 1) for entry in entries
         )
         if not sum(target.weight for target in targets):
-            raise route.error("weights of which at least one is above 0")
+            raise value.error("weights of which at least one is above 0")
         return targets
 
-    def _read_weighted_target(self, entry: Value, is_single: bool) -> Target:
+    def _read_weighted_target(self, entry: WrittenEntry, is_single: bool) -> Target:
         """Return a target of a split. The weight of a single one says nothing, none is 0."""
-        destination, weight = entry.need("destination"), entry.get("weight")
-        share = weight.integer(0, 2**31 - 1) if weight is not None else 0
+        share = entry.weight.integer(0, 2**31 - 1) if entry.weight is not None else 0
         return replace(
-            self.read_target(destination),
+            self.read_target(entry.value.need("destination")),
             weight=100 if is_single else share,
-            at=entry.at,
-            headers=actions.read_headers(entry),
+            at=entry.value.at,
+            headers=actions.read_headers(entry.headers),
         )
 
     def read_target(self, destination: Value) -> Target:

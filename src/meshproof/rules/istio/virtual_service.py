@@ -182,13 +182,15 @@ def _read_route(
     with checked.collect(value):
         name = value.get("name")
         has_split = actions.needs_destinations(value)
+        written_actions = written.read_actions(value, destinations.namespace)
         complete_route = actions.add_actions(
             replace(
                 route,
                 name=name.text() if name else "",
-                split=destinations.read_split(value.need("route")) if has_split else (),
+                split=destinations.read_split(written_actions, value) if has_split else (),
             ),
             value,
+            written_actions,
             destinations.read_target,
         )
         actions.check_header_changes(complete_route)

@@ -13,19 +13,29 @@ from meshproof.base.names import MESH, qualify_gateway, qualify_host
 from meshproof.documents.lookup import find_values, get_value, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
+    FieldReader,
     Protocol,
     Reference,
     WrittenActions,
     WrittenCondition,
     WrittenDestination,
+    WrittenDirectResponse,
+    WrittenEntry,
+    WrittenHeader,
+    WrittenHeaderChanges,
+    WrittenHeaders,
     WrittenLimits,
     WrittenMatch,
+    WrittenMirror,
+    WrittenPercentage,
     WrittenRoute,
     WrittenTable,
-    read_destinations,
+    read_cors,
     read_faults,
     read_mapping,
+    read_percentage,
     read_redirect,
+    read_rewrite,
     read_split,
     read_strings,
 )
@@ -39,6 +49,8 @@ _SINGLE_PARTS = {
     "sourceNamespace": "source namespace",
     "sourceSubnet": "source subnet",
 }
+#: Where the percentage of `mirror` may stand: the key of today first.
+_MIRROR_PERCENTAGES = ("mirrorPercentage", "mirror_percent", "mirrorPercent")
 _KEYS_WITHOUT_CONDITION = {"name", "statPrefix", "ignoreUriCase"}
 _READ_KEYS = {
     *_STRING_PARTS,
@@ -91,7 +103,6 @@ def _read_route(
 ) -> WrittenRoute[WrittenMatch]:
     """Return one entry of `http`, `tls` or `tcp` as a route."""
     name = read_text(get_value(value, "name"))
-    mirrors = [*find_values(value, "mirror"), *find_values(value, "mirrors", "destination")]
     return WrittenRoute(
         document,
         value,
@@ -102,48 +113,120 @@ def _read_route(
             if isinstance(match.content, dict)
         ),
         takes_all="match" not in value.mapping(),
-        actions=_read_actions(value),
-        destinations=read_destinations(
-            find_values(value, "route", "destination"), namespace, read_destination
-        ),
-        mirrors=read_destinations(mirrors, namespace, read_destination),
+        actions=read_actions(value, namespace),
         protocol=protocol,
         precedence=precedence,
     )
 
 
-def _read_actions(route: Value) -> WrittenActions:
-    """Return what a route does."""
+def read_actions(route: Value, namespace: str) -> WrittenActions:
+    """Return what a route of a rule in `namespace` does."""
+    fields = FieldReader()
+    split = fields.get(route, "route")
     return WrittenActions(
-        read_split("VirtualService", route, "route", 0),
-        read_redirect(get_value(route, "redirect")),
-        read_limits(route),
-        read_faults(get_value(route, "fault")),
-        (
-            *find_values(route, "headers", "request", "remove"),
-            *find_values(route, "route", "headers", "request", "remove"),
+        split=read_split(
+            fields,
+            "VirtualService",
+            split,
+            route.keys.get("route", route.at),
+            0,
+            lambda entry: _read_entry(fields, entry, namespace),
         ),
-        (
-            *(
-                WrittenCondition("origin", origin, origin.at, strings=read_strings(origin))
-                for origin in find_values(route, "corsPolicy", "allowOrigins")
-            ),
-            *(
-                WrittenCondition("rewrite", regex, regex.at, strings=(("regex", regex),))
-                for regex in find_values(route, "rewrite", "uriRegexRewrite", "match")
-            ),
-        ),
+        redirect=read_redirect(fields, fields.get(route, "redirect")),
+        limits=_read_limits(fields, route),
+        faults=read_faults(fields, fields.get(route, "fault")),
+        headers=_read_headers(fields, route),
+        rewrite=read_rewrite(fields, fields.get(route, "rewrite")),
+        direct_response=_read_direct_response(fields, fields.get(route, "directResponse")),
+        mirrors=tuple(_read_mirrors(fields, route, namespace)),
+        cors=read_cors(fields, fields.get(route, "corsPolicy")),
+        problems=tuple(fields.problems),
     )
 
 
-def read_limits(route: Value) -> WrittenLimits:
+def _read_entry(fields: FieldReader, entry: Value, namespace: str) -> WrittenEntry:
+    """Return one entry of `route`."""
+    destination = fields.get(entry, "destination")
+    return WrittenEntry(
+        entry,
+        fields.get(entry, "weight"),
+        read_destination(destination, namespace) if destination is not None else None,
+        _read_headers(fields, entry),
+    )
+
+
+def _read_limits(fields: FieldReader, route: Value) -> WrittenLimits:
     """Return the timeout of a route and its retries."""
-    retries = get_value(route, "retries")
+    retries = fields.get(route, "retries")
     return WrittenLimits(
-        get_value(route, "timeout"),
-        get_value(retries, "perTryTimeout"),
-        get_value(retries, "attempts"),
+        fields.get(route, "timeout"),
+        fields.get(retries, "perTryTimeout"),
+        fields.get(retries, "attempts"),
+        fields.get(retries, "retryOn"),
+        retries,
     )
+
+
+def _read_headers(fields: FieldReader, parent: Value) -> WrittenHeaders:
+    """Return the header changes of a route or of a destination."""
+    headers = fields.get(parent, "headers")
+    return WrittenHeaders(
+        _read_header_changes(fields, fields.get(headers, "request")),
+        _read_header_changes(fields, fields.get(headers, "response")),
+    )
+
+
+def _read_header_changes(fields: FieldReader, changes: Value | None) -> WrittenHeaderChanges | None:
+    """Return the changes of a request's headers or of a response's."""
+    if changes is None:
+        return None
+    added = {}
+    for key in ("set", "add"):
+        headers = fields.get(changes, key)
+        added[key] = tuple(
+            WrittenHeader(name, value, headers.keys[name], headers.path)
+            for name, value in (fields.mapping(headers).items() if headers is not None else ())
+            if headers is not None
+        )
+    return WrittenHeaderChanges(
+        changes, added["set"], added["add"], fields.items(changes, "remove")
+    )
+
+
+def _read_direct_response(
+    fields: FieldReader, response: Value | None
+) -> WrittenDirectResponse | None:
+    """Return the answer that the proxy gives by itself."""
+    if response is None:
+        return None
+    return WrittenDirectResponse(
+        fields.need(response, "status"),
+        fields.get(response, "body", "string"),
+        fields.get(response, "body", "bytes"),
+    )
+
+
+def _read_mirrors(fields: FieldReader, route: Value, namespace: str) -> Iterator[WrittenMirror]:
+    """Yield the mirror of a route, then those in its list."""
+    only = fields.get(route, "mirror")
+    if only is not None:
+        percentage = read_mirror_percentage(fields, route)
+        yield WrittenMirror(only, only, read_destination(only, namespace), percentage, is_only=True)
+    for entry in fields.items(route, "mirrors"):
+        destination = fields.need(entry, "destination")
+        target = read_destination(destination, namespace) if destination is not None else None
+        percentage = read_percentage(fields, entry, "percentage")
+        yield WrittenMirror(entry, destination, target, percentage)
+
+
+def read_mirror_percentage(fields: FieldReader, *routes: Value) -> WrittenPercentage | None:
+    """Return the percentage of `mirror`: of the first route that has it in the form of today."""
+    today, *_ = _MIRROR_PERCENTAGES
+    for key in _MIRROR_PERCENTAGES:
+        for route in routes:
+            if fields.get(route, key) is not None:
+                return read_percentage(fields, route, today, key)
+    return None
 
 
 def read_destination(value: Value, namespace: str) -> WrittenDestination | None:

@@ -21,31 +21,40 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
-from meshproof.rules.common_fields import read_percent, read_seconds
+from meshproof.rules.common_fields import read_percentage, read_seconds
 from meshproof.rules.model import Mirror, Route, Target
+from meshproof.rules.written import (
+    WrittenActions,
+    WrittenFault,
+    WrittenHeaders,
+    WrittenLimits,
+    WrittenRedirect,
+    WrittenRewrite,
+)
 
 _RETRY_CONDITIONS = ("5xx", "connect-failure", "refused-stream")
 _FORWARDING_KEYS = ("httpFault", "mirror", "rewrite", "route")
 
 
-def add_actions(route: Route, spec: Value, read_target: Callable[[Value], Target]) -> Route:
-    """Return the route with the actions of a rule; `read_target` reads an IstioService.
+def add_actions(
+    route: Route, written: WrittenActions, read_target: Callable[[Value], Target]
+) -> Route:
+    """Return the route with its actions as they are written; `read_target` reads an IstioService.
 
     Raises BadRules for invalid values.
     """
-    mirror, upgrade = spec.get("mirror"), spec.get("websocketUpgrade")
-    if upgrade is not None:
-        upgrade.boolean()  # Envoy upgrades to WebSocket on every request for it
+    written.check_form()
+    limits = written.limits
     return replace(
         route,
-        redirect=_read_redirect(spec),
-        rewrite=_read_rewrite(spec),
-        headers=_read_headers(spec),
-        fault=_read_fault(spec),
-        timeout=_read_timeout(spec),
-        retries=_read_retries(spec),
-        mirrors=(Mirror(read_target(mirror)),) if mirror else (),
-        cors=cors.read_route_rule_cors(spec),
+        redirect=_read_redirect(written.redirect),
+        rewrite=_read_rewrite(written.rewrite),
+        headers=_read_headers(written.headers),
+        fault=_read_fault(written.faults),
+        timeout=read_seconds(limits.timeout) if limits.timeout is not None else None,
+        retries=_read_retries(limits),
+        mirrors=tuple(Mirror(read_target(mirror.value)) for mirror in written.mirrors),
+        cors=cors.read_route_rule_cors(written.cors),
     )
 
 
@@ -61,71 +70,52 @@ def needs_route(spec: Value) -> bool:
     return False
 
 
-def _read_uri_and_authority(value: Value) -> tuple[str, str]:
+def _read_uri_and_authority(
+    value: Value, uri: Value | None, authority: Value | None
+) -> tuple[str, str]:
     """Return the keys uri and authority. Raises BadRules if both are missing."""
-    uri, authority = value.get("uri"), value.get("authority")
     if uri is None and authority is None:
         raise value.error("at least one of authority, uri")
     return uri.text() if uri else "", authority.text() if authority else ""
 
 
-def _read_redirect(spec: Value) -> Redirect | None:
-    redirect = spec.get("redirect")
-    return Redirect(302, *_read_uri_and_authority(redirect)) if redirect else None
+def _read_redirect(written: WrittenRedirect | None) -> Redirect | None:
+    if written is None:
+        return None
+    return Redirect(302, *_read_uri_and_authority(written.value, written.path, written.host))
 
 
-def _read_rewrite(spec: Value) -> Rewrite | None:
-    rewrite = spec.get("rewrite")
-    return Rewrite(*_read_uri_and_authority(rewrite), at=rewrite.at) if rewrite else None
+def _read_rewrite(written: WrittenRewrite | None) -> Rewrite | None:
+    if written is None:
+        return None
+    texts = _read_uri_and_authority(written.value, written.prefix, written.host)
+    return Rewrite(*texts, at=written.value.at)
 
 
-def _read_headers(spec: Value) -> Headers:
-    headers = spec.get("appendHeaders")
-    if headers is None:
+def _read_headers(headers: WrittenHeaders) -> Headers:
+    if headers.request is None:
         return UNCHANGED
-    added = tuple((name.lower(), value) for name, value in headers.text_mapping().items())
+    added = tuple((header.name.lower(), header.value.text()) for header in headers.request.add)
     return Headers(request=HeaderChanges(add=added))
 
 
-def _read_fault(spec: Value) -> Fault | None:
-    value = spec.get("httpFault")
-    if value is None:
-        return None
-    delay, abort = value.get("delay"), value.get("abort")
+def _read_fault(faults: tuple[WrittenFault, ...]) -> Fault | None:
     fault = Fault()
-    if delay is not None:
-        delay_seconds = read_seconds(delay.need("fixedDelay"))
-        fault = replace(
-            fault, delay_seconds=delay_seconds, delay_percent=_read_fault_percent(delay)
-        )
-    if abort is not None:
-        status = abort.need("httpStatus").integer(200, 599)
-        fault = replace(fault, abort_status=status, abort_percent=_read_fault_percent(abort))
+    for written in faults:
+        share = read_percentage(written.percentage, 0.0)
+        if written.duration is not None:
+            seconds = read_seconds(written.duration)
+            fault = replace(fault, delay_seconds=seconds, delay_percent=share)
+        if written.status is not None:
+            status = written.status.integer(200, 599)
+            fault = replace(fault, abort_status=status, abort_percent=share)
     return fault if fault != Fault() else None
 
 
-def _read_fault_percent(fault: Value) -> float:
-    value = fault.get("percent")
-    return read_percent(value) if value else 0.0
-
-
-def _get_simple_policy(spec: Value, key: str, simple_key: str) -> Value | None:
-    """Return the simple variant of the policy under `key`, None without a policy."""
-    policy = spec.get(key)
-    return policy.need(simple_key) if policy else None
-
-
-def _read_timeout(spec: Value) -> float | None:
-    timeout = _get_simple_policy(spec, "httpReqTimeout", "simpleTimeout")
-    return read_seconds(timeout.need("timeout")) if timeout else None
-
-
-def _read_retries(spec: Value) -> Retries | None:
-    retries = _get_simple_policy(spec, "httpReqRetries", "simpleRetry")
-    if retries is None:
+def _read_retries(limits: WrittenLimits) -> Retries | None:
+    if limits.attempts is None:
         return None
-    per_try = retries.get("perTryTimeout")
-    attempts = retries.need("attempts").integer(0, 2**31 - 1)
-    seconds = read_seconds(per_try) if per_try else 0.0
+    attempts = limits.attempts.integer(0, 2**31 - 1)
+    seconds = read_seconds(limits.try_timeout) if limits.try_timeout else 0.0
     # The limit of a try says nothing where there is no second one.
     return Retries(attempts, seconds, _RETRY_CONDITIONS) if attempts else Retries(0)

@@ -18,9 +18,20 @@ from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
 from meshproof.rules.legacy import actions
-from meshproof.rules.legacy.written import PSEUDO_HEADERS, find_service_host, read_match
+from meshproof.rules.legacy.written import (
+    PSEUDO_HEADERS,
+    find_service_host,
+    read_actions,
+    read_match,
+    refer_to_destination,
+)
 from meshproof.rules.model import Match, Route, RouteTable, RuleSet, StringMatch, Target
-from meshproof.rules.written import WrittenCondition, WrittenMatch
+from meshproof.rules.written import (
+    WrittenActions,
+    WrittenCondition,
+    WrittenEntry,
+    WrittenMatch,
+)
 
 API_VERSION = "config.istio.io/v1alpha2"
 KIND = DIALECT = "RouteRule"
@@ -93,10 +104,11 @@ def _read_rule(checked: CheckedDocument, selectors: Mapping[str, Labels]) -> _Ra
         route = replace(route, matches=(match,) if match and match != Match(match.at) else ())
     with checked.collect(spec):
         has_route = actions.needs_route(spec)
-        split = _read_route(spec, host, namespace) if has_route else ()
+        written = read_actions(spec, refer_to_destination(document, namespace), namespace)
+        split = _read_split(written, spec, host, namespace) if has_route else ()
         route = actions.add_actions(
             replace(route, split=split),
-            spec,
+            written,
             lambda destination: _read_mirror_target(destination, namespace),
         )
     return _RankedRule(
@@ -216,47 +228,42 @@ def read_string(value: Value) -> StringMatch:
     return read_string_match(value)
 
 
-def _read_route(spec: Value, host: str, namespace: str) -> tuple[Target, ...]:
+def _read_split(
+    written: WrittenActions, spec: Value, host: str, namespace: str
+) -> tuple[Target, ...]:
     """Return the split of a rule; without `route` it is all versions of the destination.
 
-    Source: Pilot of that time, proxy/envoy/route.go, buildHTTPRoute.
+    Source: Pilot of that time, proxy/envoy/route.go, buildHTTPRoute. Raises BadRules unless the
+    weights sum to 100.
     """
-    if "route" not in spec.mapping():
+    written.check_form()
+    split = written.split
+    if split is None:
         return (Target(host, (), 100, at=spec.need("destination").at),)
-    return _read_split(spec.need("route"), host, namespace)
-
-
-def _read_split(entries_value: Value, host: str, namespace: str) -> tuple[Target, ...]:
-    """Return the split of a rule. Raises BadRules unless the weights sum to 100."""
-    entries = entries_value.items()
-    targets = tuple(
-        _read_target(entry, host, namespace, is_single=len(entries) == 1) for entry in entries
-    )
+    is_single = len(split.entries) == 1
+    targets = tuple(_read_target(entry, namespace, host, is_single) for entry in split.entries)
     total = sum(target.weight for target in targets)
     if total != 100:
-        raise entries_value.at.error(
-            f"{entries_value.path}: weights must sum to 100, found {total}"
-        )
-    for entry, target in zip(entries, targets, strict=True):
-        if [(other_target.host, other_target.labels) for other_target in targets].count(
-            (target.host, target.labels)
-        ) > 1:
-            raise entry.at.error(f"{entry.path}: nothing tells it from another entry: add labels")
+        raise split.value.at.error(f"{split.path}: weights must sum to 100, found {total}")
+    pairs = [(target.host, target.labels) for target in targets]
+    for entry, pair in zip(split.entries, pairs, strict=True):
+        if pairs.count(pair) > 1:
+            raise entry.value.at.error(
+                f"{entry.value.path}: nothing tells it from another entry: add labels"
+            )
     return targets
 
 
-def _read_target(entry: Value, host: str, namespace: str, is_single: bool) -> Target:
-    weight, labels_value, destination = (
-        entry.get("weight"),
-        entry.get("labels"),
-        entry.get("destination"),
-    )
+def _read_target(entry: WrittenEntry, namespace: str, host: str, is_single: bool) -> Target:
+    value, weight, destination = entry.value, entry.weight, entry.destination
     if weight is None and not is_single:
-        raise entry.at.error(f"{entry.path}: a split of several needs a weight on each")
+        raise value.at.error(f"{value.path}: a split of several needs a weight on each")
     share = weight.integer(0, 100) if weight else 100
+    own = destination.value if destination is not None else None
+    labels = destination.labels_value if destination is not None else None
     return Target(
-        host=read_service_host(destination, namespace) if destination else host,
-        labels=sort_labels(labels_value.text_mapping()) if labels_value else (),
+        host=read_service_host(own, namespace) if own is not None else host,
+        labels=sort_labels(labels.text_mapping()) if labels else (),
         weight=100 if is_single else share,  # a single entry counts as 100, whatever it says
-        at=entry.at,
+        at=value.at,
     )

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from meshproof.base.errors import BadRules
 from meshproof.base.names import CLUSTER_DOMAIN, qualify_host
 from meshproof.documents.lookup import (
-    find_values,
     get_value,
     read_labels,
     read_number,
@@ -19,17 +18,25 @@ from meshproof.documents.lookup import (
 )
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
+    FieldReader,
     Reference,
     WrittenActions,
     WrittenCondition,
     WrittenDestination,
+    WrittenEntry,
+    WrittenHeader,
+    WrittenHeaderChanges,
+    WrittenHeaders,
     WrittenLimits,
     WrittenMatch,
+    WrittenMirror,
     WrittenRoute,
     WrittenTable,
+    read_cors,
     read_faults,
     read_mapping,
     read_redirect,
+    read_rewrite,
     read_split,
     read_strings,
 )
@@ -93,53 +100,85 @@ def read_routes(document: Document, namespace: str) -> Iterator[WrittenRoute[Wri
         f"'{name}'",
         (read_match(match),) if match is not None else (),
         takes_all=match is None,
-        actions=WrittenActions(
-            read_split("RouteRule", spec, "route", 0),
-            read_redirect(get_value(spec, "redirect")),
-            read_limits(spec),
-            read_faults(get_value(spec, "httpFault")),
-        ),
-        destinations=tuple(
-            _read_destination(entry, own_service, namespace) for entry in find_values(spec, "route")
-        ),
-        mirrors=tuple(
-            WrittenDestination(
-                find_service_host(mirror, namespace),
-                "",
-                mirror.at,
-                namespace,
-                labels=read_labels(get_value(mirror, "labels")),
-            )
-            for mirror in find_values(spec, "mirror")
-        ),
+        actions=read_actions(spec, own_service, namespace),
         precedence=read_number(get_value(spec, "precedence")),
     )
 
 
-def read_limits(spec: Value) -> WrittenLimits:
-    """Return the timeout of a rule and its retries."""
-    retries = get_value(get_value(spec, "httpReqRetries"), "simpleRetry")
-    timeout = get_value(get_value(spec, "httpReqTimeout"), "simpleTimeout")
-    return WrittenLimits(
-        get_value(timeout, "timeout"),
-        get_value(retries, "perTryTimeout"),
-        get_value(retries, "attempts"),
+def read_actions(spec: Value, own_service: Reference, namespace: str) -> WrittenActions:
+    """Return what a rule for its `own_service` does."""
+    fields = FieldReader()
+    return WrittenActions(
+        split=read_split(
+            fields,
+            "RouteRule",
+            fields.get(spec, "route"),
+            spec.keys.get("route", spec.at),
+            0,
+            lambda entry: _read_entry(fields, entry, own_service, namespace),
+        ),
+        redirect=read_redirect(fields, fields.get(spec, "redirect")),
+        limits=_read_limits(fields, spec),
+        faults=read_faults(fields, fields.get(spec, "httpFault")),
+        headers=_read_headers_to_add(fields, fields.get(spec, "appendHeaders")),
+        rewrite=read_rewrite(fields, fields.get(spec, "rewrite")),
+        mirrors=tuple(_read_mirrors(fields.get(spec, "mirror"), namespace)),
+        cors=read_cors(fields, fields.get(spec, "corsPolicy")),
+        problems=tuple(fields.problems),
     )
 
 
-def _read_destination(entry: Value, own_service: Reference, namespace: str) -> WrittenDestination:
+def _read_limits(fields: FieldReader, spec: Value) -> WrittenLimits:
+    """Return the timeout of a rule and its retries."""
+    timeout = fields.need(fields.get(spec, "httpReqTimeout"), "simpleTimeout", "timeout")
+    retries = fields.need(fields.get(spec, "httpReqRetries"), "simpleRetry")
+    try_timeout = fields.get(retries, "perTryTimeout")
+    return WrittenLimits(timeout, try_timeout, fields.need(retries, "attempts"), retries=retries)
+
+
+def _read_headers_to_add(fields: FieldReader, headers: Value | None) -> WrittenHeaders:
+    """Return the headers that each request gets."""
+    if headers is None:
+        return WrittenHeaders()
+    added = tuple(
+        WrittenHeader(name, value, headers.keys[name], headers.path)
+        for name, value in fields.mapping(headers).items()
+    )
+    return WrittenHeaders(WrittenHeaderChanges(headers, (), added, ()))
+
+
+def _read_entry(
+    fields: FieldReader, entry: Value, own_service: Reference, namespace: str
+) -> WrittenEntry:
     """Return one entry of `route`. Without a destination it is for the rule's own."""
-    destination = get_value(entry, "destination")
+    destination = fields.get(entry, "destination")
     service = _refer_to_service(destination, namespace) if destination is not None else own_service
     if not service.full_name:
         service = own_service
-    return WrittenDestination(
-        service.full_name,
-        service.source_text,
-        service.at,
-        namespace,
-        labels=read_labels(get_value(entry, "labels")),
+    labels = fields.get(entry, "labels")
+    return WrittenEntry(
+        entry,
+        fields.get(entry, "weight"),
+        WrittenDestination(
+            service.full_name,
+            service.source_text,
+            service.at,
+            namespace,
+            labels=read_labels(labels),
+            labels_value=labels,
+            value=destination,
+        ),
     )
+
+
+def _read_mirrors(mirror: Value | None, namespace: str) -> Iterator[WrittenMirror]:
+    """Yield the mirror of a rule."""
+    if mirror is not None:
+        host, labels = find_service_host(mirror, namespace), get_value(mirror, "labels")
+        target = WrittenDestination(
+            host, "", mirror.at, namespace, labels=read_labels(labels), labels_value=labels
+        )
+        yield WrittenMirror(mirror, mirror, target, is_only=True)
 
 
 def read_match(value: Value) -> WrittenMatch:
