@@ -11,7 +11,7 @@ from meshproof.base.names import Labels
 from meshproof.mesh.envoy import actions as envoy_actions
 from meshproof.mesh.envoy import translate
 from meshproof.mesh.envoy.topology import Service
-from meshproof.rules.istio import actions, callers, delegates, virtual_service
+from meshproof.rules.istio import actions, callers, virtual_service, written
 from meshproof.rules.model import Match, RouteTable, RuleSet, Target
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -44,9 +44,9 @@ def _find_every_subset(patch: pytest.MonkeyPatch) -> None:
 
 
 def _forget_the_percentage_of_a_root(patch: pytest.MonkeyPatch) -> None:
-    read = delegates.read_mirror_percentage
+    read = written.read_mirror_percentage
     patch.setattr(
-        delegates, "read_mirror_percentage", lambda fields, *routes: read(fields, *routes[:1])
+        written, "read_mirror_percentage", lambda fields, *routes: read(fields, *routes[:1])
     )
 
 

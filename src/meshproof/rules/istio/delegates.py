@@ -18,9 +18,8 @@ from meshproof.documents.problems import CheckedDocument
 from meshproof.rules import judge_options
 from meshproof.rules.actions import UNCHANGED
 from meshproof.rules.common_fields import read_percentage
-from meshproof.rules.istio import actions
+from meshproof.rules.istio import actions, written
 from meshproof.rules.istio.policies import read_export
-from meshproof.rules.istio.written import read_actions, read_mirror_percentage
 from meshproof.rules.model import Match, Mirror, Route, StringMatch
 from meshproof.rules.written import FieldReader
 
@@ -153,7 +152,7 @@ def _merge_routes(
     }
     if delegate_value.get("headers") is not None:  # even without a change in it
         inherited.pop("headers", None)
-    host = actions.find_host_header(read_actions(root_value, "").headers)
+    host = actions.find_host_header(written.read_actions(root_value, "").headers)
     if host is not None and {"headers", "rewrite"} & delegate_value.mapping().keys():
         raise host.at.unsupported(
             f"{host.path}: a Host header for a delegate that has headers or a rewrite of its own "
@@ -191,7 +190,7 @@ def _merge_mirrors(
         next((route.mirrors for route, value in sources if value.get(key) is not None), ())
         for key in ("mirror", "mirrors")
     )
-    percentage = read_mirror_percentage(FieldReader(), delegate_value, root_value)
+    percentage = written.read_mirror_percentage(FieldReader(), delegate_value, root_value)
     percent = read_percentage(percentage, 100.0)
     return (*(replace(mirror, percent=percent) for mirror in single[:1]), *several)
 
