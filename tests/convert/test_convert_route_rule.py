@@ -34,6 +34,10 @@ FIELDS: dict[str, tuple[list[str], dict[str, Any]]] = {
         ["route: [{destination: {name: other, namespace: far}, labels: {version: v2}}]"],
         {"route": [{"destination": {"host": "other.far.svc.cluster.local", "subset": "v2"}}]},
     ),
+    "labels of a destination become a subset": (
+        ["route: [{destination: {name: shop, labels: {version: v2}}}]"],
+        {"route": TO_V2},
+    ),
     "no route is one to every version": (["rewrite: {uri: /x}"], {"rewrite": {"uri": "/x"}}),
     "bare text is exact": (
         ["match: {request: {headers: {X-User: burr}}}"],

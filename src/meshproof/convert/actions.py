@@ -5,48 +5,82 @@ Source: routing/v1alpha1/route_rule.proto of Istio 0.2 to 0.8 and Istio's page o
 
 from __future__ import annotations
 
-from meshproof.convert.nodes import Node, copy_value, make_mapping, make_scalar
+from meshproof.convert.nodes import Node, copy_value, list_holders, make_mapping, make_scalar
 from meshproof.convert.notes import Notes
+from meshproof.documents.lookup import find_values
 from meshproof.documents.manifest import Value
+from meshproof.rules.written import (
+    WrittenActions,
+    WrittenCors,
+    WrittenFault,
+    WrittenLimits,
+    WrittenRedirect,
+)
 
 #: Default timeout of Istio up to 0.8, in seconds.
 OLD_SECONDS = 15.0
 OLD_TIMEOUT = f"{OLD_SECONDS:g}s"
 #: Conditions of a retry then; today's default leaves out responses of 500 and above.
 OLD_RETRY_ON = "5xx,connect-failure,refused-stream"
+_OVERRIDDEN = "a VirtualService cannot let a header of the request decide"
 
 
-def convert_redirect(value: Value | None) -> Node | None:
+#: What of a policy has no key in a VirtualService: its path in the spec -> why.
+_POLICY_REASONS = {
+    f"{policy}.{key}": reason
+    for policy, simple in (("httpReqTimeout", "simpleTimeout"), ("httpReqRetries", "simpleRetry"))
+    for key, reason in (
+        ("custom", "a VirtualService has no custom policies"),
+        (f"{simple}.overrideHeaderName", _OVERRIDDEN),
+    )
+}
+_FAULT_REASONS = {
+    "httpFault.delay.overrideHeaderName": _OVERRIDDEN,
+    "httpFault.delay.exponentialDelay": "Envoy has fixed delays only",
+    "httpFault.abort.overrideHeaderName": _OVERRIDDEN,
+    "httpFault.abort.http2Error": "Envoy aborts with a status of HTTP or gRPC only",
+}
+_TCP_REASONS = {"l4Fault": "a VirtualService has no faults of TCP"}
+
+
+def convert_redirect(redirect: WrittenRedirect) -> Node:
     """Return the redirect with status 302, the old default; a VirtualService's default is 301."""
-    if value is None:
-        return None
-    node = copy_value(value)
+    node = copy_value(redirect.value)
     node.put("redirectCode", make_scalar(302))
     return node
 
 
-def convert_rewrite(value: Value | None) -> Node | None:
-    """Return the rewrite, whose keys and meaning are the same."""
-    return copy_value(value) if value is not None else None
-
-
-def put_policies(spec: Value, route: Node, notes: Notes) -> None:
+def put_policies(spec: Value, written: WrittenActions, route: Node, notes: Notes) -> None:
     """Put timeout, retries, fault, corsPolicy and headers into a route; note what has no key."""
-    route.put("timeout", _convert_timeout(spec.get("httpReqTimeout"), route, notes))
-    route.put("retries", _convert_retries(spec.get("httpReqRetries"), route, notes))
-    route.put("fault", _convert_fault(spec, route, notes))
-    route.put("corsPolicy", _convert_cors(spec.get("corsPolicy")))
-    headers = spec.get("appendHeaders")
-    if headers is not None and headers.mapping():
-        route.put("headers", make_mapping(headers, request=make_mapping(add=copy_value(headers))))
-    tcp_fault, upgrade = spec.get("l4Fault"), spec.get("websocketUpgrade")
-    if tcp_fault is not None:
-        notes.add_unconverted(
-            tcp_fault, "a VirtualService has no faults of TCP", route, spec.keys.get("l4Fault")
-        )
-    if upgrade is not None:
+    _note_unconverted(spec, _POLICY_REASONS, route, notes)
+    route.put("timeout", _convert_timeout(spec, written.limits))
+    route.put("retries", _convert_retries(spec, written.limits))
+    if written.redirect is None:
+        _note_unconverted(spec, _FAULT_REASONS, route, notes)
+        route.put("fault", _convert_faults(spec, written.faults, route, notes))
+    else:
+        reasons = {"httpFault": "a route that redirects cannot have a fault"}
+        _note_unconverted(spec, reasons, route, notes)
+    route.put("corsPolicy", _convert_cors(written.cors))
+    changes = written.headers.request
+    if changes is not None and changes.add:
+        added = make_mapping(add=copy_value(changes.value))
+        route.put("headers", make_mapping(changes.value, request=added))
+    _note_unconverted(spec, _TCP_REASONS, route, notes)
+    for upgrade in find_values(spec, "websocketUpgrade"):
         reason = "is not needed any more: upgrades pass in every route"
         notes.add_hint(upgrade.at, f"{upgrade.path} {reason}")
+
+
+def _note_unconverted(spec: Value, reasons: dict[str, str], route: Node, notes: Notes) -> None:
+    """Note each of these paths of a spec that has a value."""
+    for path, reason in reasons.items():
+        *parents, key = path.split(".")
+        for parent in find_values(spec, *parents):
+            value = parent.get(key)
+            if value is not None:
+                at = parent.keys.get(key) if isinstance(value.content, dict) else None
+                notes.add_unconverted(value, reason, route, at)
 
 
 def put_old_defaults(route: Node, is_enabled: bool) -> None:
@@ -58,121 +92,65 @@ def put_old_defaults(route: Node, is_enabled: bool) -> None:
             route.put("retries", make_mapping(attempts=make_scalar(0)))
 
 
-def _convert_timeout(value: Value | None, route: Node, notes: Notes) -> Node | None:
-    simple = _get_simple_policy(value, "simpleTimeout", route, notes)
-    if simple is None or value is None:
+def _convert_timeout(spec: Value, limits: WrittenLimits) -> Node | None:
+    """Return the timeout; a policy without one means the old default."""
+    if limits.timeouts is None:
         return None
-    timeout = simple.get("timeout")
-    _note_override_header(simple, route, notes)
-    if timeout is None:
-        return make_scalar(OLD_TIMEOUT, simple, value)
-    return make_scalar(timeout.text(), timeout, simple, value)
+    text = OLD_TIMEOUT if limits.timeout is None else limits.timeout.text()
+    return make_scalar(text, *list_holders(spec, limits.timeout or limits.timeouts))
 
 
-def _convert_retries(value: Value | None, route: Node, notes: Notes) -> Node | None:
-    simple = _get_simple_policy(value, "simpleRetry", route, notes)
-    if simple is None or value is None:
+def _convert_retries(spec: Value, limits: WrittenLimits) -> Node | None:
+    attempts, try_timeout = limits.attempts, limits.try_timeout
+    if limits.retries is None:
         return None
-    _note_override_header(simple, route, notes)
-    attempts, per_try_timeout = simple.get("attempts"), simple.get("perTryTimeout")
     count = attempts.integer(0, 2**31 - 1) if attempts is not None else 0
     return make_mapping(
-        simple,
-        value,
+        *list_holders(spec, limits.retries),
         attempts=make_scalar(count, *([attempts] if attempts is not None else [])),
         # Without attempts it says nothing, and a VirtualService with it is refused.
-        perTryTimeout=copy_value(per_try_timeout) if per_try_timeout and count else None,
+        perTryTimeout=copy_value(try_timeout) if try_timeout is not None and count else None,
         retryOn=make_scalar(OLD_RETRY_ON) if count else None,
     )
 
 
-def _get_simple_policy(value: Value | None, key: str, route: Node, notes: Notes) -> Value | None:
-    """Return the simple form of a policy; note a custom one, which cannot be converted."""
-    if value is None:
-        return None
-    custom = value.get("custom")
-    if custom is not None:
-        notes.add_unconverted(
-            custom, "a VirtualService has no custom policies", route, value.keys.get("custom")
-        )
-    return value.get(key)
+def _convert_faults(
+    spec: Value, faults: tuple[WrittenFault, ...], route: Node, notes: Notes
+) -> Node | None:
+    node = Node({})
+    for fault in faults:
+        node.origins += tuple(list_holders(spec, fault.value)[1:])
+        node.put(fault.kind, _convert_fault(fault, route, notes))
+    return node if node.content else None
 
 
-def _note_override_header(value: Value, route: Node, notes: Notes) -> None:
-    """Note a request header that would override the policy."""
-    header = value.get("overrideHeaderName")
-    if header is not None:
-        notes.add_unconverted(
-            header, "a VirtualService cannot let a header of the request decide", route
-        )
-
-
-def _convert_fault(spec: Value, route: Node, notes: Notes) -> Node | None:
-    value = spec.get("httpFault")
-    if value is None:
-        return None
-    if spec.get("redirect") is not None:
-        notes.add_unconverted(
-            value, "a route that redirects cannot have a fault", route, spec.keys["httpFault"]
-        )
-        return None
-    fault = make_mapping(
-        value,
-        delay=_convert_delay(value.get("delay"), route, notes),
-        abort=_convert_abort(value.get("abort"), route, notes),
-    )
-    return fault if fault.content else None
-
-
-def _convert_delay(value: Value | None, route: Node, notes: Notes) -> Node | None:
-    if value is None:
-        return None
-    _note_override_header(value, route, notes)
-    fixed, exponential = value.get("fixedDelay"), value.get("exponentialDelay")
-    if exponential is not None:
-        notes.add_unconverted(exponential, "Envoy has fixed delays only", route)
-    if fixed is None:
-        return None
-    return make_mapping(value, percentage=_convert_percentage(value), fixedDelay=copy_value(fixed))
-
-
-def _convert_abort(value: Value | None, route: Node, notes: Notes) -> Node | None:
-    if value is None:
-        return None
-    _note_override_header(value, route, notes)
-    status, grpc, http2 = (value.get(key) for key in ("httpStatus", "grpcStatus", "http2Error"))
-    if http2 is not None:
-        notes.add_unconverted(http2, "Envoy aborts with a status of HTTP or gRPC only", route)
+def _convert_fault(fault: WrittenFault, route: Node, notes: Notes) -> Node | None:
+    """Return a delay or an abort, None if nothing of it can be said today."""
+    status, grpc_status = fault.status, fault.grpc_status
     if status is not None and status.integer(100, 599) < 200:
         notes.add_unconverted(status, "Envoy aborts with a status of 200 to 599", route)
         status = None
-    if status is None and grpc is None:
+    effects = {"fixedDelay": fault.duration, "httpStatus": status, "grpcStatus": grpc_status}
+    if not any(effects.values()):
         return None
-    return make_mapping(
-        value,
-        percentage=_convert_percentage(value),
-        httpStatus=copy_value(status) if status is not None else None,
-        grpcStatus=copy_value(grpc) if grpc is not None else None,
-    )
+    copies = {key: copy_value(value) for key, value in effects.items() if value is not None}
+    return make_mapping(fault.value, percentage=_convert_percentage(fault), **copies)
 
 
-def _convert_percentage(value: Value) -> Node:
+def _convert_percentage(fault: WrittenFault) -> Node:
     """Return the share of requests; the old default was 0, a VirtualService's is all."""
-    percent = value.get("percent")
-    return make_mapping(value=copy_value(percent) if percent is not None else make_scalar(0))
+    share = fault.share
+    return make_mapping(value=copy_value(share) if share is not None else make_scalar(0))
 
 
-def _convert_cors(value: Value | None) -> Node | None:
+def _convert_cors(written: WrittenCors | None) -> Node | None:
     """Return the CORS policy; its origins become conditions on strings."""
-    if value is None:
+    if written is None:
         return None
-    policy = Node({}, (value,))
-    for key, entry in value.mapping().items():
-        if entry.content is None:
-            continue
-        if key == "allowOrigin":
-            origins = [make_mapping(origin, exact=copy_value(origin)) for origin in entry.items()]
-            policy.put("allowOrigins", Node(list(origins), (entry,)))
-        else:
-            policy.put(key, copy_value(entry))
+    policy = copy_value(written.value)
+    if isinstance(policy.content, dict) and (old := policy.content.pop("allowOrigin", None)):
+        origins = [
+            make_mapping(origin, exact=copy_value(origin)) for origin in written.exact_origins
+        ]
+        policy.put("allowOrigins", Node(list(origins), old.origins))
     return policy

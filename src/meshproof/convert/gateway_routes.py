@@ -89,8 +89,8 @@ def _check_rewrite(
     rule: LegacyRule, path: Path, rule_uri: StringMatch | None, root: Node, context: Context
 ) -> None:
     """Note a rewrite that would replace the path's prefix instead of the rule's."""
-    rewrite = rule.document.spec.get("rewrite")
-    uri = rewrite.get("uri") if rewrite is not None else None
+    rewrite = rule.actions.rewrite
+    uri = rewrite.prefix if rewrite is not None else None
     is_same_prefix = all(
         intersect(path_uri, rule_uri) == rule_uri
         for path_uri in path.conditions

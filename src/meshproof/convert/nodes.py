@@ -77,3 +77,13 @@ def make_mapping(*origins: Value, **entries: Node | None) -> Node:
 def make_list(*entries: Node) -> Node:
     """Return a list of nodes."""
     return Node(list(entries))
+
+
+def list_holders(top: Value, value: Value) -> list[Value]:
+    """Return a value and the mappings that hold it below `top`, the innermost first."""
+    for child in top.content.values() if isinstance(top.content, dict) else ():
+        if child is value:
+            return [value]
+        if value.path.startswith(f"{child.path}."):
+            return [*list_holders(child, value), child]
+    return []

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from meshproof.convert import actions, match
 from meshproof.convert.context import Context
-from meshproof.convert.nodes import Node, make_list, make_mapping, make_scalar
+from meshproof.convert.nodes import Node, copy_value, make_list, make_mapping, make_scalar
 from meshproof.convert.notes import Notes
 from meshproof.convert.objects import (
     build_metadata,
@@ -24,6 +25,8 @@ from meshproof.convert.services import Service, read_service
 from meshproof.convert.yaml_writer import iter_lines
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.legacy.route_rule import read_precedence
+from meshproof.rules.legacy.written import read_actions, refer_to_destination
+from meshproof.rules.written import WrittenActions, WrittenDestination, WrittenSplit
 
 #: A match without any condition.
 _MATCH_OF_ALL: dict[str, object] = {"request": {"headers": {}}}
@@ -40,6 +43,13 @@ class LegacyRule:
     def precedence(self) -> int:
         """The precedence, 0 by default; higher ones come first."""
         return read_precedence(self.document.spec)
+
+    @cached_property
+    def actions(self) -> WrittenActions:
+        """What it does with a request."""
+        namespace = self.document.namespace
+        own_service = refer_to_destination(self.document, namespace)
+        return read_actions(self.document.spec, own_service, namespace)
 
     @property
     def is_catch_all(self) -> bool:
@@ -170,41 +180,42 @@ def convert_route(rule: LegacyRule, namespace: str, context: Context) -> Convert
         is_complete = conditions.is_complete
         if conditions.node.content:
             node.put("match", Node([conditions.node], (match_value,)))
-    node.put("redirect", actions.convert_redirect(spec.get("redirect")))
-    node.put("rewrite", actions.convert_rewrite(spec.get("rewrite")))
-    if spec.get("redirect") is None:
-        node.put("route", _convert_split(rule, namespace, context))
-    actions.put_policies(spec, node, notes)
-    mirror = spec.get("mirror")
-    if mirror is not None:
-        node.put("mirror", _convert_destination(mirror, None, rule, namespace, context, mirror))
-    actions.put_old_defaults(node, context.old_defaults and spec.get("redirect") is None)
+    written = rule.actions
+    if written.redirect is not None:
+        node.put("redirect", actions.convert_redirect(written.redirect))
+    else:
+        node.put("rewrite", copy_value(written.rewrite.value) if written.rewrite else None)
+        node.put("route", _convert_split(rule, written.split, namespace, context))
+    actions.put_policies(spec, written, node, notes)
+    for mirror in written.mirrors:
+        destination = _convert_destination(mirror.target, rule, namespace, context)
+        destination.origins = (mirror.value,)
+        node.put("mirror", destination)
+    actions.put_old_defaults(node, context.old_defaults and written.redirect is None)
     return ConvertedRoute(node, rule, is_complete)
 
 
-def _convert_split(rule: LegacyRule, namespace: str, context: Context) -> Node:
+def _convert_split(
+    rule: LegacyRule, split: WrittenSplit | None, namespace: str, context: Context
+) -> Node:
     """Return the weighted destinations; without `route` all requests go to the rule's service."""
-    split = rule.document.spec.get("route")
     if split is None:
         host = make_scalar(rule.service.host_within(namespace))
         return make_list(make_mapping(destination=make_mapping(host=host)))
-    entries = split.items()
-    _check_weights(split, entries)
-    converted = []
-    for entry in entries:
-        destination_value, weight = entry.get("destination"), entry.get("weight")
-        destination = _convert_destination(
-            destination_value, entry.get("labels"), rule, namespace, context
+    _check_weights(split)
+    converted, is_single = [], len(split.entries) == 1
+    for entry in split.entries:
+        weight = entry.weight
+        destination = _convert_destination(entry.destination, rule, namespace, context)
+        node = make_mapping(
+            entry.value, destination=destination, weight=_convert_weight(weight, is_single)
         )
-        is_single = len(entries) == 1
-        converted.append(
-            make_mapping(entry, destination=destination, weight=_convert_weight(weight, is_single))
-        )
+        converted.append(node)
         if is_single and weight is not None and weight.content != 100:
             context.notes.add_hint(
                 weight.at, f"{weight.path}: the weight of a single entry counts as 100"
             )
-    return Node(list(converted), (split,))
+    return Node(list(converted), (split.value,))
 
 
 def _convert_weight(weight: Value | None, is_single: bool) -> Node | None:
@@ -214,32 +225,23 @@ def _convert_weight(weight: Value | None, is_single: bool) -> Node | None:
     return make_scalar(weight.integer(0, 100), weight)
 
 
-def _check_weights(split: Value, entries: list[Value]) -> None:
+def _check_weights(split: WrittenSplit) -> None:
     """Raise BadRules for several weights that do not sum to 100."""
-    weights = [entry.get("weight") for entry in entries]
-    total = sum(weight.integer(0, 100) for weight in weights if weight) if len(entries) > 1 else 100
+    weights = [entry.weight for entry in split.entries]
+    total = sum(weight.integer(0, 100) for weight in weights if weight) if len(weights) > 1 else 100
     if total != 100:
-        raise split.at.error(f"{split.path}: weights must sum to 100, found {total}")
+        raise split.value.at.error(f"{split.path}: weights must sum to 100, found {total}")
 
 
 def _convert_destination(
-    value: Value | None,
-    entry_labels: Value | None,
-    rule: LegacyRule,
-    namespace: str,
-    context: Context,
-    *origins: Value,
+    destination: WrittenDestination | None, rule: LegacyRule, namespace: str, context: Context
 ) -> Node:
-    """Return a destination: the service that `value` names (else the rule's) and its subset.
-
-    The labels of the subset are `entry_labels`, else those in `value`.
-    """
+    """Return a destination: the service that it names (else the rule's) and its subset."""
+    value = destination.value if destination is not None else None
+    labels = destination.labels_value if destination is not None else None
     service = read_service(value, rule.document.namespace) if value is not None else rule.service
-    service_labels = value.get("labels") if value is not None else None
-    subset_labels = entry_labels if entry_labels is not None else service_labels
     host_origins = [value, *value.mapping().values()] if value is not None else []
     return make_mapping(
-        *origins,
         host=make_scalar(service.host_within(namespace), *host_origins),
-        subset=context.destination_rules.add_subset(service, subset_labels, rule.document),
+        subset=context.destination_rules.add_subset(service, labels, rule.document),
     )

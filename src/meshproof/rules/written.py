@@ -182,7 +182,8 @@ class WrittenFault:
 class WrittenLimits:
     """The timeout of a request, that of each try, and how often a request is tried again.
 
-    `retries` hold the attempts and the `conditions` on which a request is tried again.
+    `retries` hold the attempts and the `conditions` on which a request is tried again, `timeouts`
+    the timeout where that is not one of the route's own keys.
     """
 
     timeout: Value | None
@@ -190,6 +191,7 @@ class WrittenLimits:
     attempts: Value | None
     conditions: Value | None = None
     retries: Value | None = None
+    timeouts: Value | None = None
 
 
 @dataclass(eq=False, slots=True)

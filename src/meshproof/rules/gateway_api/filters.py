@@ -80,7 +80,7 @@ def add_filters(
         return replace(route, redirect=redirect)
     rewrite = _read_rewrite(written.rewrite) if written.rewrite is not None else None
     mirrors = tuple(_read_mirror(mirror, read_backend) for mirror in written.mirrors)
-    timeout, retries = _read_limits(written.limits, rule)
+    timeout, retries = _read_limits(written.limits)
     if not sum(target.weight for target in route.split):
         headers = replace(route.headers, request=HeaderChanges())
         return replace(route, split=(), direct_response=DirectResponse(500), headers=headers)
@@ -193,15 +193,15 @@ def _read_mirror(mirror: WrittenMirror, read_backend: Callable[[Value], Target])
     return Mirror(read_backend(mirror.value.need("backendRef")), share)
 
 
-def _read_limits(limits: WrittenLimits, rule: Value) -> tuple[float | None, Retries | None]:
+def _read_limits(limits: WrittenLimits) -> tuple[float | None, Retries | None]:
     """Return the timeout of a request in seconds and its retries, None where not set.
 
     `backendRequest` limits each try; without `retry` it is the timeout. Raises BadRules if it is
     longer than `request`.
     """
     timeout, per_try = _read_duration(limits.timeout), _read_duration(limits.try_timeout)
-    if timeout and per_try and per_try > timeout:
-        timeouts = rule.need("timeouts")
+    timeouts = limits.timeouts
+    if timeouts is not None and timeout and per_try and per_try > timeout:
         raise timeouts.keys["backendRequest"].error(
             f"{timeouts.path}: 'backendRequest' is longer than 'request'"
         )

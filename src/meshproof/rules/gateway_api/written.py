@@ -229,6 +229,7 @@ def _read_limits(fields: FieldReader, rule: Value) -> WrittenLimits:
         fields.get(retry, "attempts"),
         fields.get(retry, "codes"),
         retry,
+        timeouts,
     )
 
 

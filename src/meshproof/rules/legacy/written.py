@@ -130,10 +130,15 @@ def read_actions(spec: Value, own_service: Reference, namespace: str) -> Written
 
 def _read_limits(fields: FieldReader, spec: Value) -> WrittenLimits:
     """Return the timeout of a rule and its retries."""
-    timeout = fields.need(fields.get(spec, "httpReqTimeout"), "simpleTimeout", "timeout")
+    timeouts = fields.need(fields.get(spec, "httpReqTimeout"), "simpleTimeout")
     retries = fields.need(fields.get(spec, "httpReqRetries"), "simpleRetry")
-    try_timeout = fields.get(retries, "perTryTimeout")
-    return WrittenLimits(timeout, try_timeout, fields.need(retries, "attempts"), retries=retries)
+    return WrittenLimits(
+        fields.need(timeouts, "timeout"),
+        fields.get(retries, "perTryTimeout"),
+        fields.need(retries, "attempts"),
+        retries=retries,
+        timeouts=timeouts,
+    )
 
 
 def _read_headers_to_add(fields: FieldReader, headers: Value | None) -> WrittenHeaders:
@@ -156,6 +161,7 @@ def _read_entry(
     if not service.full_name:
         service = own_service
     labels = fields.get(entry, "labels")
+    labels = fields.get(destination, "labels") if labels is None else labels
     return WrittenEntry(
         entry,
         fields.get(entry, "weight"),
@@ -176,7 +182,13 @@ def _read_mirrors(mirror: Value | None, namespace: str) -> Iterator[WrittenMirro
     if mirror is not None:
         host, labels = find_service_host(mirror, namespace), get_value(mirror, "labels")
         target = WrittenDestination(
-            host, "", mirror.at, namespace, labels=read_labels(labels), labels_value=labels
+            host,
+            "",
+            mirror.at,
+            namespace,
+            labels=read_labels(labels),
+            labels_value=labels,
+            value=mirror,
         )
         yield WrittenMirror(mirror, mirror, target, is_only=True)
 
