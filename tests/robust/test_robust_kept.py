@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
 import signal
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.envoy import admin
+from meshproof.mesh.local.renewal import renew_certificates
 from tests.robust.real_runs import MESHPROOF, CommandResult, CommandRunner
 
 NO_MESH = CommandResult(69, "No mesh was left running.\n")
@@ -121,6 +126,35 @@ def test_status_asks_a_request(runner: CommandRunner) -> None:
     os.kill(pid, signal.SIGCONT)
     assert status.code == 69
     assert "is broken: its processes run, but /productpage is not answered: " in status.output
+    assert run_mesh_command(runner, "status").code == 0
+    assert run_mesh_command(runner, "down").output == "Ended 1 mesh.\n"
+    runner.assert_no_leftovers()
+
+
+def read_serials(run: Path, envoy: str) -> set[str]:
+    certificates = json.loads(admin.ask(run / admin.name_socket(envoy), "/certs"))["certificates"]
+    return {
+        chain["serial_number"] for entry in certificates for chain in entry.get("cert_chain", [])
+    }
+
+
+def test_certificates_are_renewed_while_the_mesh_answers(runner: CommandRunner) -> None:
+    up = run_mesh_command(runner, "up", "--mtls", "strict")
+    (live_mesh,) = read_kept_meshes(runner)
+    run = Path(live_mesh["folder"])
+    envoy = "reviews-v3-0"
+    old = read_serials(run, envoy)
+    assert old
+    until = datetime.datetime.fromisoformat(live_mesh["certificates_until"])
+    assert f"hold until {until:%Y-%m-%d}" in run_mesh_command(runner, "status").output
+    in_time = until.replace(tzinfo=datetime.UTC) - datetime.timedelta(days=20)
+    assert renew_certificates(run, in_time) is not None
+    wait_for(
+        lambda: (bool(new := read_serials(run, envoy)) and not new & old) or None,
+        60,
+        lambda: f"still served: {old}",
+    )
+    assert "Book" in fetch_page(find_url(up))
     assert run_mesh_command(runner, "status").code == 0
     assert run_mesh_command(runner, "down").output == "Ended 1 mesh.\n"
     runner.assert_no_leftovers()

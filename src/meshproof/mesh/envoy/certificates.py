@@ -15,8 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from meshproof.base.files import name_file
 
 TRUST_DOMAIN = "cluster.local"
-#: A mesh that is kept (`mesh up`) runs until this machine ends; its CA is nowhere else trusted.
-_LIFETIME = datetime.timedelta(days=3650)
+#: Of a run's CA, as long as that of Istio's root; it is nowhere else trusted.
+_CA_LIFETIME = datetime.timedelta(days=3650)
+#: Of all other certificates. Those of a mesh that is kept are renewed in the last third of it.
+LIFETIME = datetime.timedelta(days=90)
+_CA_KEY = "ca.key"
 #: What the key of a CA is for.
 _CA_USAGE = x509.KeyUsage(
     key_cert_sign=True,
@@ -48,7 +51,7 @@ class Identity:
 
 
 class Authority:
-    """A CA whose key lives only in this process; the certificates are in `folder`."""
+    """A CA whose key lives only in this process, see `keep`; the certificates are in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -58,6 +61,25 @@ class Authority:
         self.certificate = folder / "ca.pem"
         constraints = x509.BasicConstraints(ca=True, path_length=0)
         self._sign(self._name, self._key, constraints, self.certificate)
+
+    def keep(self) -> None:
+        """Write the CA's key beside its certificates, for `renew` to sign with."""
+        _write_key(self._key, self._folder / _CA_KEY)
+
+    def renew(self, former: Path) -> None:
+        """Sign what another CA has signed in the folder `former`, for the same keys and names.
+
+        The CA itself, its key and its certificate, is taken over.
+        """
+        self._key = _read_key(former / _CA_KEY)
+        self.certificate.write_bytes((former / self.certificate.name).read_bytes())
+        self.keep()
+        for chain in list_leaves(former):
+            key = _read_key(chain.with_suffix(".key"))
+            old = x509.load_pem_x509_certificate(chain.read_bytes())
+            names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            self._sign(x509.Name([]), key, names, self._folder / chain.name)
+            _write_key(key, self._folder / chain.with_suffix(".key").name)
 
     def issue(self, namespace: str, service_account: str) -> Identity:
         """Return the identity of a service account, made at its first use."""
@@ -114,7 +136,9 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _SKEW)
-            .not_valid_after(now + _LIFETIME)
+            .not_valid_after(
+                now + (_CA_LIFETIME if isinstance(extension, x509.BasicConstraints) else LIFETIME)
+            )
             .add_extension(extension, critical=True)
             .add_extension(own_key, critical=False)  # strict clients want both
             .add_extension(ca_key, critical=False)
@@ -123,6 +147,25 @@ class Authority:
             builder = builder.add_extension(_CA_USAGE, critical=True)
         certificate = builder.sign(self._key, hashes.SHA256())
         path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def list_leaves(folder: Path) -> list[Path]:
+    """Return the certificates in a folder, without that of the CA."""
+    return sorted(path for path in folder.glob("*.pem") if path.name != "ca.pem")
+
+
+def read_end(folder: Path) -> datetime.datetime | None:
+    """Return when the first of the certificates in a folder ends; None where there are none."""
+    chains = [x509.load_pem_x509_certificate(path.read_bytes()) for path in list_leaves(folder)]
+    return min((chain.not_valid_after_utc for chain in chains), default=None)
+
+
+def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Return the private key in a file that `_write_key` wrote."""
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{path}: not a key of ours")
+    return key
 
 
 def _write_key(key: ec.EllipticCurvePrivateKey, path: Path) -> None:

@@ -105,7 +105,7 @@ class Envoy:
         """
         type_url = TYPE_URLS[kind.split(".")[0]]
         typed = [{"@type": type_url, **resource} for resource in resources]
-        version = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]
+        version = name_version(typed)
         previous_version = self._served_versions.get(kind)
         if previous_version == version:
             return False
@@ -299,6 +299,11 @@ class Envoy:
             status["name"]: status["local_address"]["socket_address"]["port_value"]
             for status in statuses
         }
+
+
+def name_version(resources: Sequence[Resource]) -> str:
+    """Return the version of a config: the hash of its resources, with their types."""
+    return hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class ConfigRejected(Exception):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from meshproof.base import signals, timeouts
 from meshproof.base.errors import UsageError
 from meshproof.base.files import name_file
+from meshproof.mesh.local import renewal
 from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.process import logs, processes
 from meshproof.mesh.process.processes import Workspace
@@ -27,6 +29,7 @@ class KeptMesh:
 
     `ended` names the processes that have ended; `folder` has every log as NAME.log. `fault` says
     how a request through the mesh failed; empty where it was answered or where a process has ended.
+    `certificates_until` is the day on which its certificates end.
     """
 
     url: str = ""
@@ -36,6 +39,7 @@ class KeptMesh:
     processes: dict[str, int] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
     fault: str = ""
+    certificates_until: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -48,7 +52,7 @@ class KeptMesh:
             count = len(self.processes)
             return (
                 f"The local mesh at {self.url} is up: {self.pods} pods, {count} processes, "
-                f"mTLS {self.mtls.lower()}."
+                f"mTLS {self.mtls.lower()}.{self._describe_certificates()}"
             )
         if self.fault:
             return (
@@ -64,6 +68,15 @@ class KeptMesh:
                 logs.format_tail(Path(self.folder) / f"{name_file(name)}.log", _MAX_LOG_LINES)
             )
         return "\n".join(lines)
+
+    def _describe_certificates(self) -> str:
+        """Describe in a further line until when the certificates hold, if that is known."""
+        if not self.certificates_until:
+            return ""
+        return (
+            f"\n  Its certificates hold until {self.certificates_until}; `meshproof mesh status` "
+            "renews them in their last month."
+        )
 
 
 def _join_names(names: list[str]) -> str:
@@ -98,6 +111,7 @@ def start_kept_mesh(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[KeptM
             folder=str(mesh.workspace.path),
             processes=mesh.workspace.processes,
         )
+        mesh.keep_authority()
         with signals.uninterrupted():
             if signals.is_pending():
                 raise KeyboardInterrupt
@@ -107,7 +121,10 @@ def start_kept_mesh(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[KeptM
 
 
 def list_kept_meshes() -> list[KeptMesh]:
-    """Return all meshes that were left running, each with its ended processes."""
+    """Return all meshes that were left running, each with its ended processes.
+
+    Renews the certificates of those that run.
+    """
     return [
         _read_kept_mesh(workspace)
         for workspace in processes.list_runs()
@@ -123,7 +140,12 @@ def _read_kept_mesh(workspace: Workspace) -> KeptMesh:
         mesh_state = KeptMesh(folder=str(workspace.path))
     alive = {process.pid for process in processes.find_run_processes(workspace.path)}
     mesh_state.ended[:] = [name for name, pid in mesh_state.processes.items() if pid not in alive]
-    return replace(mesh_state, fault=_find_fault(mesh_state) if mesh_state.is_whole else "")
+    if not mesh_state.is_whole:
+        return mesh_state
+    with signals.uninterrupted():
+        end = renewal.renew_certificates(workspace.path, datetime.now(UTC))
+    until = end.date().isoformat() if end else ""
+    return replace(mesh_state, certificates_until=until, fault=_find_fault(mesh_state))
 
 
 def _find_fault(mesh_state: KeptMesh) -> str:

@@ -28,6 +28,7 @@ from meshproof.mesh.envoy.envoy import Envoy, Resource, find_binary
 from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
+from meshproof.mesh.local import renewal
 from meshproof.mesh.local.sidecar import Sidecar
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address, Feature, Options, Served
@@ -48,7 +49,7 @@ class LocalMesh(AppMesh):
     def __init__(self, options: Options, workspace: Workspace) -> None:
         super().__init__(options, workspace)
         self._binary = find_binary(options.envoy)
-        self._authority = Authority(workspace.path / "certificates")
+        self._authority = Authority(workspace.path / renewal.FOLDER)
         self._ingress: Ingress = Ingress(
             workspace, self._binary, self._authority, options.ingress_port
         )
@@ -85,6 +86,10 @@ class LocalMesh(AppMesh):
             "/stats?filter=^cluster.outbound.*productpage.*upstream_rq_total$"
         )
         return sum(int(line.rpartition(": ")[2]) for line in text.splitlines() if line)
+
+    def keep_authority(self) -> None:
+        """Keep the CA's key with the mesh, so that its certificates can be renewed."""
+        self._authority.keep()
 
     def addon_url(self, name: str) -> str:
         """Return the URL of a running addon, or an empty string."""
