@@ -79,12 +79,18 @@ class BadRules(MeshproofError):
 
     exit_code = EXIT_BAD_RULES
     #: The file with the error, as messages name it, and the place in it (from 1), empty and 0 if it
-    #: is about no file; which of several objects rendered from there; what is wrong there.
+    #: is about no file; which of several objects rendered from there; what is wrong there, and the
+    #: path of the value that it is about, empty where it is none.
     file = ""
     line = 0
     column = 0
     origin = ""
     reason = ""
+    path = ""
+
+
+class Absent(BadRules):
+    """A rule without something that it must have."""
 
 
 class Unsupported(BadRules):

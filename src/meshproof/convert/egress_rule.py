@@ -94,8 +94,9 @@ def _originate_tls(
     """
     if "." not in host.text():
         raise host.at.error(
-            f"{host.path}: TLS to '{host.text()}' cannot be converted: without a dot, a "
-            f"DestinationRule takes it for a Service of namespace {document.namespace}"
+            f"TLS to '{host.text()}' cannot be converted: without a dot, a "
+            f"DestinationRule takes it for a Service of namespace {document.namespace}",
+            path=host.path,
         )
     destination_rule = context.destination_rules.get_or_add(build_service(host.text()), document)
     port = number.integer(1, 65535)

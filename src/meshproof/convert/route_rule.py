@@ -230,7 +230,7 @@ def _check_weights(split: WrittenSplit) -> None:
     weights = [entry.weight for entry in split.entries]
     total = sum(weight.integer(0, 100) for weight in weights if weight) if len(weights) > 1 else 100
     if total != 100:
-        raise split.value.at.error(f"{split.path}: weights must sum to 100, found {total}")
+        raise split.value.at.error(f"weights must sum to 100, found {total}", path=split.path)
 
 
 def _convert_destination(

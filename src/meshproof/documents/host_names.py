@@ -22,10 +22,11 @@ def read_host(value: Value) -> str:
     if not _HOST.fullmatch(host):
         if _VARIABLE.search(host):
             raise value.at.unsupported(
-                f"{value.described_path}: '{host}' has a variable that is filled in later; put its "
-                "value there and check the result"
+                f"'{host}' has a variable that is filled in later; put its "
+                "value there and check the result",
+                path=value.path,
             )
         is_placeholder = _PLACEHOLDER.search(host)
         hint = "; is it a placeholder? render it and check the result" if is_placeholder else ""
-        raise value.at.error(f"{value.described_path}: no host can be named '{host}'{hint}")
+        raise value.at.error(f"no host can be named '{host}'{hint}", path=value.path)
     return host

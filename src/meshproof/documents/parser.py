@@ -265,7 +265,7 @@ class _EventReader:
         if top.key is not None or top.pairs is None:
             return self._resolve_alias(name, self._next_path(top))
         if name not in self._scalars:
-            raise self._values[name].at.error(f"{top.value.described_path}: a key must be text")
+            raise self._values[name].at.error("a key must be text", path=top.value.path)
         scalar = self._scalars[name]
         self._add_key(top, scalar)
         return None

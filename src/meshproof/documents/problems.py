@@ -156,7 +156,7 @@ def _find_key_problems(defects: Iterable[Defect], support: Support) -> Iterator[
         if path.startswith(wrong_beginnings):
             continue  # keys of what should be no mapping at all
         text = wording.format(key=defect.actual, expected=defect.expected, hint=_suggest(defect))
-        yield Problem(defect.at.error(f"{path}: {text}"), path)
+        yield Problem(defect.at.error(text, path), path)
 
 
 def _find_value_problems(defects: Iterable[Defect], support: Support) -> Iterator[Problem]:
@@ -168,7 +168,9 @@ def _find_value_problems(defects: Iterable[Defect], support: Support) -> Iterato
             text = wording.format_map(
                 {**vars(defect), "choices": choices, "hint": _suggest(defect)}
             )
-            yield Problem(defect.at.error(f"{defect.path}: {text}"), defect.path)
+            is_absent = defect.kind in (DefectKind.MISSING_KEY, DefectKind.EMPTY_LIST)
+            make_error = defect.at.absent if is_absent else defect.at.error
+            yield Problem(make_error(text, defect.path), defect.path)
 
 
 def _suggest(defect: Defect) -> str:
@@ -184,4 +186,6 @@ def _find_unsupported(document: Document, support: Support) -> Iterator[Problem]
             if isinstance(parent.content, dict) and parent.get(key) is not None:
                 path = f"{parent.path}.{key}"
                 text = f"{path} is not supported{f': {reason}' if reason else ' yet'}"
-                yield Problem(parent.keys[key].unsupported(text), path)
+                error = parent.keys[key].unsupported(text)
+                error.path = path
+                yield Problem(error, path)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from meshproof.base.errors import BadRules, Missing, Unsupported, suggest_nearest
+from meshproof.base.errors import Absent, BadRules, Missing, Unsupported, suggest_nearest
 from meshproof.base.escaping import escape_line
 
 E = TypeVar("E", bound=BadRules)
@@ -40,24 +40,33 @@ class At(NamedTuple):
         """The position, with what rendered the object there."""
         return f"{self}, rendered by {self.rendered_by}" if self.origin else f"{self}"
 
-    def error(self, message: str) -> BadRules:
-        """Return an error about this position, as `file:line:column: message`."""
-        return self._make_error(BadRules, message)
+    def error(self, message: str, path: str | None = None) -> BadRules:
+        """Return an error about this position, as `file:line:column: message`.
 
-    def unsupported(self, message: str) -> Unsupported:
+        With the path of the value that it is about, the message begins with it.
+        """
+        return self._make_error(BadRules, message, path)
+
+    def absent(self, message: str, path: str | None = None) -> Absent:
+        """Return an error about something that must be here."""
+        return self._make_error(Absent, message, path)
+
+    def unsupported(self, message: str, path: str | None = None) -> Unsupported:
         """Return an error about a valid value that meshproof does not support."""
-        return self._make_error(Unsupported, message)
+        return self._make_error(Unsupported, message, path)
 
-    def missing(self, message: str, namespace: str) -> Missing:
+    def missing(self, message: str, namespace: str, path: str | None = None) -> Missing:
         """Return an error about a reference to an object of a namespace that was not read."""
-        error = self._make_error(Missing, message)
+        error = self._make_error(Missing, message, path)
         error.namespace = namespace
         return error
 
-    def _make_error(self, kind: type[E], message: str) -> E:
+    def _make_error(self, kind: type[E], message: str, path: str | None) -> E:
+        if path is not None:
+            message = f"{describe_path(path)}: {message}"
         error = kind(escape_line(f"{self.file}:{self.line}:{self.column}: {message}"))
         error.file, error.line, error.column, error.origin = self
-        error.reason = escape_line(message)
+        error.reason, error.path = escape_line(message), path or ""
         return error
 
 
@@ -119,8 +128,12 @@ class Value:
     def error(self, expected: str) -> BadRules:
         """Return an error that says what was expected here, and what was found."""
         return self.at.error(
-            f"{self.described_path}: expected {expected}, found {self._describe_content()}"
+            f"expected {expected}, found {self._describe_content()}", path=self.path
         )
+
+    def lacks(self, expected: str) -> Absent:
+        """Return an error that says what must be here, and what was found."""
+        return self.at.absent(f"expected {expected}, found {self._describe_content()}", self.path)
 
     def _describe_content(self) -> str:
         if isinstance(self.content, dict):
@@ -138,14 +151,14 @@ class Value:
         """Return the value under `key`. Raises BadRules if it is missing, with a similar key."""
         value = self.get(key)
         if value is None and key in self.mapping():
-            raise self.keys[key].error(f"{self.described_path}: '{key}' is empty")
+            raise self.keys[key].error(f"'{key}' is empty", path=self.path)
         if value is None:
             other_keys = [name for name in self.mapping() if name != key]
             for near in difflib.get_close_matches(key, other_keys, n=1, cutoff=0.7):
                 raise self.keys[near].error(
-                    f"{self.described_path}: '{key}' is missing; is '{near}' a misspelling of it?"
+                    f"'{key}' is missing; is '{near}' a misspelling of it?", path=self.path
                 )
-            raise self.at.error(f"{self.described_path}: '{key}' is missing")
+            raise self.at.absent(f"'{key}' is missing", path=self.path)
         return value
 
     def entries(self, key: str) -> list[Value]:
@@ -199,9 +212,7 @@ class Value:
         text = self.text()
         if text not in valid:
             hint = suggest_nearest(text, valid)
-            raise self.at.error(
-                f"{self.described_path}: '{text}' is not one of {', '.join(valid)}{hint}"
-            )
+            raise self.at.error(f"'{text}' is not one of {', '.join(valid)}{hint}", path=self.path)
         return text
 
     def to_python(self) -> Any:

@@ -133,7 +133,7 @@ def _read_istio_gateway(document: Document) -> Gateway:
 def _check_entries(entries: Value, noun: str) -> None:
     """Raise BadRules unless there is at least one server or listener, and each is a mapping."""
     if not entries.items():
-        raise entries.error(f"at least one {noun}")
+        raise entries.lacks(f"at least one {noun}")
     for entry in entries.items():
         entry.mapping()
 
@@ -170,9 +170,9 @@ def _check_server(server: Value) -> None:
     if name not in _ISTIO_PROTOCOLS:
         protocol.choice(*_ISTIO_PROTOCOLS)
     if name not in (*_HTTP_PROTOCOLS, "HTTPS"):
-        raise protocol.at.unsupported(f"{protocol.path}: {protocol.text()} is not supported yet")
+        raise protocol.at.unsupported(f"{protocol.text()} is not supported yet", path=protocol.path)
     if not hosts.items():
-        raise hosts.error("at least one host")
+        raise hosts.lacks("at least one host")
     port.need("number").integer(1, 65535)
     for host in hosts.items():
         host.non_empty_text()
@@ -194,11 +194,11 @@ def _read_tls(server: Value) -> tuple[str, bool]:
     mode_name = mode.choice(*_TLS_MODES) if mode is not None else "PASSTHROUGH"
     if not is_https:
         if mode_name != "PASSTHROUGH" or set(tls.mapping()) - {"httpsRedirect", "mode"}:
-            raise tls.at.error(f"{tls.path}: a port of HTTP takes no TLS but httpsRedirect")
+            raise tls.at.error("a port of HTTP takes no TLS but httpsRedirect", path=tls.path)
         return "", redirects_to_https
     if mode_name not in _SERVED_TLS_MODES:
         at = mode.at if mode is not None else tls.at
-        raise at.unsupported(f"{tls.path}.mode: {mode_name} is not supported yet")
+        raise at.unsupported(f"{mode_name} is not supported yet", f"{tls.path}.mode")
     _check_certificates(tls, mode_name)
     return mode_name, False
 
@@ -209,11 +209,11 @@ def _check_certificates(tls: Value, mode: str) -> None:
     names_files = {"serverCertificate", "privateKey"} <= set(tls.mapping())
     if not (names_secret or names_files or tls.entries("tlsCertificates")):
         raise tls.at.error(
-            f"{tls.path}: {mode} needs a certificate: credentialName, or serverCertificate and "
-            "privateKey"
+            f"{mode} needs a certificate: credentialName, or serverCertificate and privateKey",
+            path=tls.path,
         )
     if mode != "SIMPLE" and not names_secret and tls.get("caCertificates") is None:
-        raise tls.at.error(f"{tls.path}: {mode} needs caCertificates, to know its clients by")
+        raise tls.at.error(f"{mode} needs caCertificates, to know its clients by", path=tls.path)
 
 
 def _read_gateway_api_gateway(document: Document) -> Gateway:
@@ -222,7 +222,7 @@ def _read_gateway_api_gateway(document: Document) -> Gateway:
         name = document.spec.need("gatewayClassName")
         if name.text() != GATEWAY_CLASS:
             raise name.at.unsupported(
-                f"{name.path}: only '{GATEWAY_CLASS}' is supported, found '{name.text()}'"
+                f"only '{GATEWAY_CLASS}' is supported, found '{name.text()}'", path=name.path
             )
     with problems:
         _check_entries(document.spec.need("listeners"), "listener")
@@ -271,7 +271,7 @@ def _check_listener(listener: Value) -> None:
     """Raise BadRules for a listener that is wrong or not supported, apart from its routes."""
     protocol, hostname = listener.need("protocol"), listener.get("hostname")
     if protocol.choice(*_LISTENER_PROTOCOLS) not in ("HTTP", "HTTPS"):
-        raise protocol.at.unsupported(f"{protocol.path}: {protocol.text()} is not supported yet")
+        raise protocol.at.unsupported(f"{protocol.text()} is not supported yet", path=protocol.path)
     listener.need("name").non_empty_text()
     if hostname is not None:
         hostname.text()
@@ -286,16 +286,16 @@ def _read_listener_tls(listener: Value) -> str:
     tls = listener.get("tls")
     if listener.need("protocol").text() != "HTTPS":
         if tls is not None:
-            raise tls.at.error(f"{tls.path}: a listener of HTTP takes no TLS")
+            raise tls.at.error("a listener of HTTP takes no TLS", path=tls.path)
         return ""
     if tls is None:
         raise listener.error("`tls`, which a listener of HTTPS needs")
     mode = tls.get("mode")
     if mode is not None and mode.choice("Terminate", "Passthrough") != "Terminate":
-        raise mode.at.error(f"{mode.path}: TLS of a listener of HTTPS ends there: Terminate")
+        raise mode.at.error("TLS of a listener of HTTPS ends there: Terminate", path=mode.path)
     references = tls.entries("certificateRefs")
     if not references:
-        raise tls.at.error(f"{tls.path}: at least one of certificateRefs")
+        raise tls.at.absent("at least one of certificateRefs", path=tls.path)
     for reference in references:
         _check_certificate(reference)
     return "SIMPLE"
@@ -306,10 +306,10 @@ def _check_certificate(reference: Value) -> None:
     kind, group, namespace = (reference.get(key) for key in ("kind", "group", "namespace"))
     is_secret = (read_text(kind) or "Secret", read_text(group)) == ("Secret", "")
     if not is_secret:
-        raise reference.at.unsupported(f"{reference.path}: only a Secret is supported yet")
+        raise reference.at.unsupported("only a Secret is supported yet", path=reference.path)
     if namespace is not None:
         raise namespace.at.unsupported(
-            f"{namespace.path}: a Secret of another namespace is not supported yet"
+            "a Secret of another namespace is not supported yet", path=namespace.path
         )
     reference.need("name").non_empty_text()
 

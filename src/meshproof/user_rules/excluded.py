@@ -17,6 +17,7 @@ from meshproof.base.errors import (
     EXIT_FAILED,
     EXIT_INCONCLUSIVE,
     EXIT_PASSED,
+    Absent,
     BadRules,
     Missing,
     Unsupported,
@@ -39,8 +40,6 @@ _ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule", "VirtualServic
 _EXPLAINING_KINDS = ("DestinationRule", "Gateway", "ReferenceGrant", "Service", "ServiceEntry")
 #: Kinds of what rules stand on.
 _WORLD_KINDS = ("Service", "ServiceEntry", *WORKLOAD_KINDS)
-_FIELD = re.compile(r"(?:spec|metadata)(?:\.\w+|\[\d+\])*")
-_MISSING = re.compile(r"' is missing$|expected at least one")
 _INDEX = re.compile(r"\[\d+\]")
 
 
@@ -51,7 +50,8 @@ class Excluded:
     `is_wrong` says that the object is an error, not only beyond meshproof. `cause` is the object
     that it depends on. `is_allowed` says that the user has named it as known. `is_lacking` says
     that something is not in what is read. `lint_cause` is the error of lint that explains it.
-    `may_hold_workloads` says that Services or workloads may be unknown because of it.
+    `may_hold_workloads` says that Services or workloads may be unknown because of it. `path` is
+    that of the value that it is excluded for, empty if that is the whole object.
     """
 
     at: At
@@ -63,6 +63,7 @@ class Excluded:
     is_lacking: bool = False
     lint_cause: Cause | None = None
     may_hold_workloads: bool = False
+    path: str = ""
 
     @classmethod
     def of_document(
@@ -93,8 +94,7 @@ class Excluded:
     @property
     def field(self) -> str:
         """The field that is not supported, without indexes; empty if it is the whole object."""
-        match = _FIELD.match(self.because)
-        return _INDEX.sub("", match[0]) if match else ""
+        return _INDEX.sub("", self.path)
 
     def is_named_by(self, pattern: str) -> bool:
         """Say whether `KIND/NAME[:FIELD]` means it; the name may have its namespace before it."""
@@ -238,7 +238,7 @@ class RuleObjects:
         relevant = [
             error
             for error in errors
-            if error in beyond or not (beyond and _MISSING.search(error.reason))
+            if error in beyond or not (beyond and isinstance(error, Absent))
         ]
         is_wrong = len(relevant) > len(beyond)
         error = next(error for error in relevant if self._is_beyond(error) != is_wrong)
@@ -247,7 +247,9 @@ class RuleObjects:
         if is_lacking:
             reason = f"{reason} (in what is read)"
         at = At(error.file, error.line, error.column)
-        entry = Excluded.of_document(document, reason, at, is_wrong=is_wrong, is_lacking=is_lacking)
+        entry = Excluded.of_document(
+            document, reason, at, is_wrong=is_wrong, is_lacking=is_lacking, path=relevant[0].path
+        )
         self._exclude(document, entry)
 
     def _is_beyond(self, error: BadRules) -> bool:
@@ -340,7 +342,7 @@ class RuleObjects:
         """Exclude the part of an object that errors are about."""
         at = At(errors[0].file, errors[0].line, errors[0].column)
         reason = "; ".join(dict.fromkeys(error.reason for error in errors))
-        entry = Excluded.of_document(document, reason, at)
+        entry = Excluded.of_document(document, reason, at, path=errors[0].path)
         self.excluded.append(entry)
         return entry
 

@@ -69,7 +69,7 @@ def reduce_gateway(document: Document, errors: Iterable[BadRules]) -> ReducedGat
     """
     paths: set[str] = set()
     for error in errors:
-        part = _PART.match(error.reason)
+        part = _PART.match(error.path)
         if part is None or not isinstance(error, Unsupported):
             return None
         paths.add(part[0])

@@ -159,12 +159,12 @@ def _read_expectation(value: Value) -> Expectation:
     to, status, redirect = value.get("to"), value.get("status"), value.get("redirect")
     mirror, tolerance = value.get("mirror"), value.get("tolerance")
     if to is None and status is None and redirect is None:
-        raise value.at.error(f"{value.described_path}: expected one of 'to', 'status', 'redirect'")
+        raise value.at.error("expected one of 'to', 'status', 'redirect'", path=value.path)
     if to is not None and (status is not None or redirect is not None):
-        raise to.at.error(f"{to.described_path}: either 'to', or 'status' and 'redirect'")
+        raise to.at.error("either 'to', or 'status' and 'redirect'", path=to.path)
     headers, response_headers = value.get("headers"), value.get("response_headers")
     if headers is not None and to is None:
-        raise headers.at.error(f"{headers.described_path}: they arrive nowhere without 'to'")
+        raise headers.at.error("they arrive nowhere without 'to'", path=headers.path)
     return Expectation(
         value.need("name").non_empty_text(),
         value.at,
@@ -233,8 +233,8 @@ def _check_keys(value: Value, valid: tuple[str, ...]) -> None:
     for key in value.mapping():
         if key not in valid:
             raise value.keys[key].error(
-                f"{value.described_path}: unknown key '{key}'{suggest_nearest(key, valid)}; "
-                f"expected {', '.join(valid)}"
+                f"unknown key '{key}'{suggest_nearest(key, valid)}; expected {', '.join(valid)}",
+                path=value.path,
             )
 
 

@@ -6,14 +6,14 @@ istiod makes them apart: http becomes a route configuration, tls and tcp filter 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 from meshproof.base.errors import BadRules, Unsupported
 from meshproof.documents.manifest import Document
 
-_PART = re.compile(r"spec\.(tls|tcp) is not supported")
+#: The paths of the routes of other protocols.
+_PATHS = ("spec.tls", "spec.tcp")
 
 
 def keep_http_routes(document: Document, errors: Iterable[BadRules]) -> Document | None:
@@ -21,12 +21,10 @@ def keep_http_routes(document: Document, errors: Iterable[BadRules]) -> Document
 
     None if something else is wrong with it, or it has no routes of HTTP.
     """
-    left_out: set[str] = set()
-    for error in errors:
-        part = _PART.match(error.reason)
-        if part is None or not isinstance(error, Unsupported):
-            return None
-        left_out.add(part[1])
+    error_list = list(errors)
+    if not all(isinstance(error, Unsupported) and error.path in _PATHS for error in error_list):
+        return None
+    left_out = {error.path.removeprefix("spec.") for error in error_list}
     spec = document.spec
     if not spec.entries("http"):
         return None

@@ -169,12 +169,12 @@ def _read_service(document: Document) -> Service:
     (service,) = read_services([document])
     raise_first_problem([service])
     if not service.ports:
-        raise document.spec.need("ports").error("at least one port")
+        raise document.spec.need("ports").lacks("at least one port")
     ports: dict[int, int | str] = {}
     for port in service.ports:
         if port.number in ports:
             number = port.value.need("port")
-            raise number.at.error(f"{number.path}: {port.number} stands twice")
+            raise number.at.error(f"{port.number} stands twice", path=number.path)
         ports[port.number] = port.target
     if not service.selector:
         document.spec.need("selector")
@@ -220,7 +220,7 @@ def _require_single(values: Value, noun: str) -> Value:
     """Return the only element of a list; `noun` names the elements in the error."""
     items = values.items()
     if len(items) != 1:
-        raise values.at.error(f"{values.path}: the local mesh takes exactly one {noun}")
+        raise values.at.error(f"the local mesh takes exactly one {noun}", path=values.path)
     return items[0]
 
 

@@ -98,8 +98,9 @@ class BackendReader:
         if (kind_name, _read_group(entry)) != ("Service", ""):
             hint = suggest_nearest(kind_name, ("Service",)) if kind_name != "Service" else ""
             raise (kind or entry).at.unsupported(
-                f"{entry.path}: only a Service as backend is supported yet, found a {kind_name} of "
-                f"group '{_read_group(entry)}'{hint}"
+                f"only a Service as backend is supported yet, found a {kind_name} of "
+                f"group '{_read_group(entry)}'{hint}",
+                path=entry.path,
             )
         if "." in name.non_empty_text():
             raise name.error("the name of a Service, without a dot")
@@ -107,10 +108,11 @@ class BackendReader:
         namespace = namespace_value.non_empty_text() if namespace_value else self.route.namespace
         if self.grants and not self.grants.allows(self.route, namespace, name.text()):
             raise (namespace_value or name).at.missing(
-                f"{entry.path}: no ReferenceGrant of namespace {namespace} lets a "
+                f"no ReferenceGrant of namespace {namespace} lets a "
                 f"{self.route.kind} of {self.route.namespace} send to {name.text()}; its share "
                 "would be answered with 500",
                 namespace,
+                path=entry.path,
             )
         backend = read_backend(entry, self.route.namespace)
         if backend is None:

@@ -100,12 +100,12 @@ def _check_filters(parent: Value, types: tuple[str, ...]) -> None:
         filter_type = entry.need("type")
         kind = filter_type.choice(*_FILTER_KEYS)
         if kind not in types:
-            raise filter_type.at.unsupported(f"{entry.path}: {kind} is not supported yet here")
+            raise filter_type.at.unsupported(f"{kind} is not supported yet here", path=entry.path)
         for key in entry.mapping():
             if key != _FILTER_KEYS[kind] and key in _FILTER_KEYS.values():
-                raise entry.keys[key].error(f"{entry.path}: '{key}' has no place in a {kind}")
+                raise entry.keys[key].error(f"'{key}' has no place in a {kind}", path=entry.path)
         if kind in seen_kinds and kind != _MIRROR:
-            raise entry.at.error(f"{entry.path}: a second {kind}")
+            raise entry.at.error(f"a second {kind}", path=entry.path)
         seen_kinds.add(kind)
         entry.need(_FILTER_KEYS[kind])
 
@@ -115,10 +115,12 @@ def _check_redirect_alone(rule: Value, written: WrittenActions) -> None:
     rewrites = (written.rewrite,) if written.rewrite is not None else ()
     for kind, others in ((_REWRITE, rewrites), (_MIRROR, written.mirrors)):
         for other in others:
-            raise other.value.at.error(f"{rule.path}: a {kind} has no place beside a {_REDIRECT}")
+            raise other.value.at.error(
+                f"a {kind} has no place beside a {_REDIRECT}", path=rule.path
+            )
     if written.split is not None and written.split.entries:
         raise written.split.at.error(
-            f"{rule.path}: 'backendRefs' has no place beside a {_REDIRECT}"
+            f"'backendRefs' has no place beside a {_REDIRECT}", path=rule.path
         )
 
 
@@ -157,7 +159,7 @@ def _read_rewrite(written: WrittenRewrite) -> Rewrite:
         # Whatever the match took, all of the path is replaced.
         rewrite = replace(rewrite, pattern="/.*", substitution=full_path.replace("\\", r"\\"))
     if not (full_path or prefix or rewrite.authority):
-        raise written.value.error("at least one of hostname, path")
+        raise written.value.lacks("at least one of hostname, path")
     return rewrite
 
 
@@ -173,7 +175,7 @@ def _read_path_change(written: WrittenRedirect | WrittenRewrite) -> tuple[str, s
     key, wrong_key = (key, wrong_key) if is_full_path else (wrong_key, key)
     if wrong_key in change.mapping():
         raise change.keys[wrong_key].error(
-            f"{change.path}: '{wrong_key}' has no place in this type"
+            f"'{wrong_key}' has no place in this type", path=change.path
         )
     value = change.need(key)
     if not value.text().startswith("/") and (is_full_path or value.text()):
@@ -185,7 +187,7 @@ def _read_mirror(mirror: WrittenMirror, read_backend: Callable[[Value], Target])
     percentage, fraction = mirror.percentage, mirror.fraction
     share = float(percentage.value.integer(0, 100)) if percentage else 100.0
     if percentage is not None and fraction is not None:
-        raise fraction.at.error(f"{mirror.value.path}: 'fraction' has no place beside 'percent'")
+        raise fraction.at.error("'fraction' has no place beside 'percent'", path=mirror.value.path)
     if fraction is not None:
         denominator = fraction.get("denominator")
         total = denominator.integer(1, 2**31 - 1) if denominator else 100
@@ -203,7 +205,7 @@ def _read_limits(limits: WrittenLimits) -> tuple[float | None, Retries | None]:
     timeouts = limits.timeouts
     if timeouts is not None and timeout and per_try and per_try > timeout:
         raise timeouts.keys["backendRequest"].error(
-            f"{timeouts.path}: 'backendRequest' is longer than 'request'"
+            "'backendRequest' is longer than 'request'", path=timeouts.path
         )
     if limits.retries is None:
         return per_try or timeout, None

@@ -51,8 +51,9 @@ class Listener:
         is_selected = self.namespaces.selects(route.namespace, self.namespace_labels)
         if is_selected is None:
             raise parent.at.unsupported(
-                f"{parent.path}: {self.gateway} takes routes by the labels of their namespace "
-                f"({self.at}), and no Namespace object says those of {route.namespace}"
+                f"{self.gateway} takes routes by the labels of their namespace "
+                f"({self.at}), and no Namespace object says those of {route.namespace}",
+                path=parent.path,
             )
         return is_selected
 

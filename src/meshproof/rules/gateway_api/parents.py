@@ -35,7 +35,9 @@ def find_attachments(route: Document, listeners: Sequence[Listener]) -> Iterator
     """
     parents = route.spec.get("parentRefs")
     if parents is None or not parents.items():
-        raise route.at.unsupported("spec.parentRefs: it names none, and no Gateway serves it then")
+        raise route.at.unsupported(
+            "it names none, and no Gateway serves it then", path="spec.parentRefs"
+        )
     hosts = _read_hostnames(route)
     served_hosts: set[str] = set()
     has_gateway = False
@@ -48,7 +50,7 @@ def find_attachments(route: Document, listeners: Sequence[Listener]) -> Iterator
             hint = suggest_nearest(kind, ("Gateway", "Service")) if group in (GROUP, "") else ""
             group_name = f"'{group}'" if group else "Kubernetes' own objects"
             raise parent.at.unsupported(
-                f"{parent.path}: a {kind} of {group_name} as parent is not supported yet{hint}"
+                f"a {kind} of {group_name} as parent is not supported yet{hint}", path=parent.path
             )
         has_gateway = True
         for listener in _find_listeners(route, parent, listeners):
@@ -78,12 +80,13 @@ def _attach_to_service(route: Document, parent: Value) -> Attachment:
     """Return the attachment of a route to a Service of its own namespace."""
     section, port = parent.get("sectionName"), parent.get("port")
     if section is not None:
-        raise section.at.unsupported(f"{section.path}: of a Service it is not supported yet")
+        raise section.at.unsupported("of a Service it is not supported yet", path=section.path)
     namespace = _read_text(parent, "namespace", route.namespace)
     if namespace != route.namespace:
         raise parent.keys["namespace"].unsupported(
-            f"{parent.path}: a route for a Service of another namespace holds for callers of its "
-            "own (a consumer route); that is not supported yet"
+            "a route for a Service of another namespace holds for callers of its "
+            "own (a consumer route); that is not supported yet",
+            path=parent.path,
         )
     host = qualify_host(parent.need("name").non_empty_text(), namespace)
     return Attachment(MESH, host, port.integer(1, 65535) if port else None)
@@ -99,7 +102,7 @@ def _find_listeners(
     if not matching:
         hint = suggest_nearest(gateway, [listener.gateway for listener in listeners])
         raise name.at.missing(
-            f"{name.path}: there is no Gateway {gateway}{hint}", gateway.partition("/")[0]
+            f"there is no Gateway {gateway}{hint}", gateway.partition("/")[0], path=name.path
         )
     section, port = parent.get("sectionName"), parent.get("port")
     if section is not None:
@@ -110,12 +113,13 @@ def _find_listeners(
         ports = ", ".join(str(listener.port) for listener in matching)
         matching = [listener for listener in matching if listener.port == port_number]
         if not matching:
-            raise port.at.error(f"{port.path}: {gateway} has no such port here; it has: {ports}")
+            raise port.at.error(f"{gateway} has no such port here; it has: {ports}", path=port.path)
     allowed = [listener for listener in matching if listener.accepts(route, parent)]
     if not allowed:
         raise parent.at.error(
-            f"{parent.path}: no listener of {gateway} takes a {route.kind} of namespace "
-            f"{route.namespace}; see allowedRoutes at {matching[0].at}"
+            f"no listener of {gateway} takes a {route.kind} of namespace "
+            f"{route.namespace}; see allowedRoutes at {matching[0].at}",
+            path=parent.path,
         )
     return allowed
 

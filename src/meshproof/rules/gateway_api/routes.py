@@ -69,7 +69,7 @@ def read_ranked_routes(
         return [RankedRoute(catch_all, _PATH_RANKS["path_prefix"], 1)]
     rules = spec.need("rules")
     if not rules.items():
-        raise rules.error("at least one rule")
+        raise rules.lacks("at least one rule")
     backends = BackendReader(http_route, grants)
     return [
         ranked
@@ -125,10 +125,11 @@ def _check_replaced_prefix(route: Route, match: Match, rule: Value) -> None:
         return  # each path begins with `/`, and stays as it is
     if match.uri is None:
         raise match.at.error(
-            f"{rule.path}: what ReplacePrefixMatch makes of the prefix '/' is not specified "
-            "(gateway-api issue 3592); istiod makes /newx of /x"
+            "what ReplacePrefixMatch makes of the prefix '/' is not specified "
+            "(gateway-api issue 3592); istiod makes /newx of /x",
+            path=rule.path,
         )
-    raise match.uri.at.error(f"{rule.path}: ReplacePrefixMatch needs a PathPrefix in each match")
+    raise match.uri.at.error("ReplacePrefixMatch needs a PathPrefix in each match", path=rule.path)
 
 
 def _read_match(value: Value, is_grpc: bool) -> Match:
@@ -181,7 +182,7 @@ def _read_grpc_method(method: Value | None) -> StringMatch | None:
         service.non_empty_text() if service else "",
     )
     if not method_name and not service_name:
-        raise method.error("at least one of method, service")
+        raise method.lacks("at least one of method, service")
     if is_exact and service_name and method_name:
         return StringMatch("exact", f"/{service_name}/{method_name}", method.at)
     if is_exact and service_name:
@@ -197,9 +198,9 @@ def _read_headers(match: WrittenMatch) -> tuple[tuple[str, StringMatch], ...]:
     path = match.value.path
     for number, (name, condition) in enumerate(lower_pairs):
         if name in (*PSEUDO_HEADERS, "host"):
-            raise condition.at.error(f"{path}: '{name}' is no header that Istio looks at")
+            raise condition.at.error(f"'{name}' is no header that Istio looks at", path=path)
         if name in dict(lower_pairs[:number]):
-            raise condition.at.error(f"{path}: a second condition on the header '{name}'")
+            raise condition.at.error(f"a second condition on the header '{name}'", path=path)
     return lower_pairs
 
 
@@ -212,7 +213,7 @@ def _read_pairs(match: WrittenMatch, part: str) -> tuple[tuple[str, StringMatch]
         if match_type is not None:
             match_type.choice("Exact", "RegularExpression")
         if name.non_empty_text() in pairs:
-            raise name.at.error(f"{entry.path}: a second condition on '{name.text()}'")
+            raise name.at.error(f"a second condition on '{name.text()}'", path=entry.path)
         is_regex = find_kind(entry, "Exact") == "regex"
         pairs[name.text()] = StringMatch(
             "regex" if is_regex else "exact", value.non_empty_text(), value.at

@@ -111,7 +111,7 @@ def needs_destinations(route: Value) -> bool:
         (*_ANSWER_KEYS, "route") if ending_key == "delegate" else (*_ANSWER_KEYS, *_FORWARDING_KEYS)
     )
     for key in (key for key in excluded_keys if key != ending_key and route.get(key)):
-        raise route.keys[key].error(f"{route.path}: '{key}' has no place beside '{ending_key}'")
+        raise route.keys[key].error(f"'{key}' has no place beside '{ending_key}'", path=route.path)
     return False
 
 
@@ -123,8 +123,8 @@ def _read_whole_milliseconds(value: Value) -> float:
     seconds = read_seconds(value)
     if seconds < _MILLISECOND or round(seconds * 1e9) % 1_000_000:
         raise value.at.error(
-            f"{value.path}: '{value.text()}' is not 1ms or more, in whole milliseconds; "
-            "Istio refuses it"
+            f"'{value.text()}' is not 1ms or more, in whole milliseconds; Istio refuses it",
+            path=value.path,
         )
     return seconds
 
@@ -144,9 +144,9 @@ def _read_redirect(redirect: WrittenRedirect | None, route: Value) -> Redirect |
         redirect.scheme,
     )
     if not any((redirect.path, redirect.prefix, redirect.host, scheme, port, derive)):
-        raise redirect.value.error("at least one of authority, port, prefixRewrite, scheme, uri")
+        raise redirect.value.lacks("at least one of authority, port, prefixRewrite, scheme, uri")
     if port and derive:
-        raise derive.at.error(f"{redirect.value.path}: 'derivePort' has no place beside 'port'")
+        raise derive.at.error("'derivePort' has no place beside 'port'", path=redirect.value.path)
     derived_port = derive.choice("FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT") if derive else ""
     if code is not None and code.content not in REDIRECT_CODES:
         raise code.error(f"one of {', '.join(map(str, REDIRECT_CODES))}")
@@ -167,11 +167,13 @@ def _read_redirect_prefix(redirect: WrittenRedirect, route: Value) -> str:
     if prefix is None or not prefix.text():
         return ""
     if _read_text(redirect.path):
-        raise prefix.at.error(f"{path}: 'prefixRewrite' has no place beside 'uri'")
+        raise prefix.at.error("'prefixRewrite' has no place beside 'uri'", path=path)
     for match in route.entries("match"):
         uri = match.get("uri")
         if uri is not None and uri.get("prefix") is None:
-            raise uri.at.error(f"{uri.path}: {path}.prefixRewrite needs a prefix; Istio refuses it")
+            raise uri.at.error(
+                f"{path}.prefixRewrite needs a prefix; Istio refuses it", path=uri.path
+            )
     return prefix.text()
 
 
@@ -190,7 +192,7 @@ def _read_body(response: WrittenDirectResponse) -> str:
         return base64.b64decode(content.text(), validate=True).decode()
     except UnicodeDecodeError:
         raise content.at.unsupported(
-            f"{content.path}: bytes that are no text are not supported yet"
+            "bytes that are no text are not supported yet", path=content.path
         ) from None
     except ValueError:
         raise content.error("text in base64") from None
@@ -202,13 +204,13 @@ def _read_rewrite(written: WrittenRewrite | None) -> Rewrite | None:
     rewrite = Rewrite(_read_text(written.prefix), _read_text(written.host), at=written.value.at)
     if written.regex is not None and rewrite.uri:
         raise written.regex.at.error(
-            f"{written.value.path}: 'uriRegexRewrite' has no place beside 'uri'"
+            "'uriRegexRewrite' has no place beside 'uri'", path=written.value.path
         )
     if (pattern := written.pattern) is not None:
         substitution = _read_text(written.substitution)
         rewrite = replace(rewrite, pattern=pattern.text(), substitution=substitution, at=pattern.at)
     if not (rewrite.uri or rewrite.authority or rewrite.pattern):
-        raise written.value.error("at least one of authority, uri, uriRegexRewrite")
+        raise written.value.lacks("at least one of authority, uri, uriRegexRewrite")
     return rewrite
 
 
@@ -223,7 +225,7 @@ def _add_host(rewrite: Rewrite | None, written: WrittenActions, route: Value) ->
     others = [find_host_header(entry.headers) for entry in entries]
     if any(others) and len(others) > 1:
         at = next(filter(None, others)).at
-        raise at.unsupported(f"{route.path}: another host for some of its destinations")
+        raise at.unsupported("another host for some of its destinations", path=route.path)
     authority = next(filter(None, (own, *others)), None)
     if authority is None or (rewrite is not None and rewrite.authority):
         return rewrite
@@ -301,10 +303,10 @@ def check_changed_header(name: str, at: At, changed_names: set[str], path: str) 
     """
     lower = name.lower()
     if lower.startswith(":") or lower == "host":
-        raise at.error(f"{path}: '{name}' is no header; rewrite.authority changes the host")
+        raise at.error(f"'{name}' is no header; rewrite.authority changes the host", path=path)
     if lower in changed_names:
         raise at.unsupported(
-            f"{path}: '{name}' is changed twice; which comes first is not specified"
+            f"'{name}' is changed twice; which comes first is not specified", path=path
         )
     changed_names.add(lower)
 
@@ -327,7 +329,7 @@ def _read_abort_status(fault: Fault, abort: WrittenFault) -> Fault:
     if grpc is None:
         return replace(fault, abort_status=http.integer(200, 599) if http is not None else 0)
     if http is not None:
-        raise http.at.error(f"{abort.value.path}: 'httpStatus' has no place beside 'grpcStatus'")
+        raise http.at.error("'httpStatus' has no place beside 'grpcStatus'", path=abort.value.path)
     return replace(fault, abort_status=200, abort_grpc=grpc.choice(*GRPC_STATUSES))
 
 
@@ -339,7 +341,8 @@ def _read_retries(limits: WrittenLimits) -> Retries | None:
     for key in ("perTryTimeout", "retryOn", "retryRemoteLocalities"):
         if not count and retries.get(key) is not None:
             raise retries.keys[key].error(
-                f"{retries.path}: '{key}' says nothing without attempts above 0; Istio refuses it"
+                f"'{key}' says nothing without attempts above 0; Istio refuses it",
+                path=retries.path,
             )
     return Retries(
         attempts=count,
@@ -355,7 +358,7 @@ def _read_retry_conditions(retry_on: Value) -> tuple[str, ...]:
         if condition not in RETRY_CONDITIONS and not is_known_status(condition):
             hint = suggest_nearest(condition, RETRY_CONDITIONS)
             raise retry_on.at.error(
-                f"{retry_on.path}: '{condition}' is no condition of a retry, nor a status{hint}"
+                f"'{condition}' is no condition of a retry, nor a status{hint}", path=retry_on.path
             )
     return conditions
 
@@ -370,7 +373,7 @@ def _read_mirrors(
 ) -> tuple[Mirror, ...]:
     several = route.get("mirrors")
     if several is not None and any(mirror.is_only for mirror in mirrors):
-        raise several.at.error(f"{route.path}: 'mirrors' has no place beside 'mirror'")
+        raise several.at.error("'mirrors' has no place beside 'mirror'", path=route.path)
     return tuple(
         Mirror(read_target(mirror.destination), read_percentage(mirror.percentage, 100.0))
         for mirror in mirrors

@@ -92,15 +92,16 @@ class Delegates:
         name = "/".join(key)
         if key in self.with_hosts:
             raise delegate.at.error(
-                f"{delegate.path}: {name} at {self.with_hosts[key].document.at} has hosts of its "
-                "own, so that nothing can be delegated to it"
+                f"{name} at {self.with_hosts[key].document.at} has hosts of its "
+                "own, so that nothing can be delegated to it",
+                path=delegate.path,
             )
         if key not in self.delegates:
             hint = suggest_nearest(
                 name, ["/".join(delegate_key) for delegate_key in self.delegates]
             )
             raise delegate.at.missing(
-                f"{delegate.path}: there is no VirtualService {name}{hint}", key[0]
+                f"there is no VirtualService {name}{hint}", key[0], path=delegate.path
             )
         checked = self.delegates[key]
         document = checked.document
@@ -108,15 +109,15 @@ class Delegates:
         gateways = document.spec.get("gateways")
         if gateways is not None:
             raise gateways.at.error(
-                f"{gateways.path}: {name} is delegated to, and a delegate has no gateways of its "
-                "own"
+                f"{name} is delegated to, and a delegate has no gateways of its own",
+                path=gateways.path,
             )
         for route, delegate_route in zip(
             document.spec.need("http").items(), self.read_delegate(checked), strict=True
         ):
             if (nested := route.get("delegate")) is not None:
                 raise nested.at.error(
-                    f"{nested.path}: {name} is delegated to itself, and Istio delegates once"
+                    f"{name} is delegated to itself, and Istio delegates once", path=nested.path
                 )
             yield _merge_routes(root, value, delegate_route, route)
 
@@ -128,8 +129,9 @@ def _check_export(checked: CheckedDocument, namespace: str) -> None:
     if export_to and namespace not in export_to:
         value = document.spec.need("exportTo")
         raise value.at.error(
-            f"{value.path}: {document.namespace}/{document.name} is not exported to namespace "
-            f"{namespace}, where a rule delegates to it: Istio leaves such a route out"
+            f"{document.namespace}/{document.name} is not exported to namespace "
+            f"{namespace}, where a rule delegates to it: Istio leaves such a route out",
+            path=value.path,
         )
 
 
@@ -155,8 +157,9 @@ def _merge_routes(
     host = actions.find_host_header(written.read_actions(root_value, "").headers)
     if host is not None and {"headers", "rewrite"} & delegate_value.mapping().keys():
         raise host.at.unsupported(
-            f"{host.path}: a Host header for a delegate that has headers or a rewrite of its own "
-            "is not supported yet"
+            "a Host header for a delegate that has headers or a rewrite of its own "
+            "is not supported yet",
+            path=host.path,
         )
     mirrors = _merge_mirrors(root, root_value, delegate_route, delegate_value)
     if mirrors != delegate_route.mirrors:

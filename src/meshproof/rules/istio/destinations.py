@@ -73,7 +73,7 @@ class DestinationReader:
         written.check_form()
         entries = written.split.entries if written.split is not None else ()
         if not entries:
-            raise value.error("at least one destination")
+            raise value.lacks("at least one destination")
         targets = tuple(
             self._read_weighted_target(entry, is_single=len(entries) == 1) for entry in entries
         )

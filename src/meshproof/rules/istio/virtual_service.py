@@ -109,9 +109,9 @@ def _read_route_table(
     hosts = tuple(host.full_name for host in written.read_hosts(host_values, namespace))
     routes = spec.need("http").items()
     if not hosts:
-        raise spec.need("hosts").error("at least one host")
+        raise spec.need("hosts").lacks("at least one host")
     if not routes:
-        raise spec.need("http").error("at least one route")
+        raise spec.need("http").lacks("at least one route")
     destinations, options = (
         DestinationReader(subsets, namespace),
         judge_options.read_options(document),
@@ -123,7 +123,7 @@ def _read_route_table(
         if any(proxy.name for proxy in proxies.get(name, ())):
             value = spec.need("exportTo")
             raise value.at.unsupported(
-                f"{value.path}: the namespace of the proxies of Gateway {name} is not known"
+                f"the namespace of the proxies of Gateway {name} is not known", path=value.path
             )
     return RouteTable(
         hosts=hosts,
@@ -230,7 +230,7 @@ def _read_authority(match: WrittenMatch, headers: Headers, path: str) -> StringM
     own = _read_part(match, "authority")
     if len(conditions) > (own is None):
         raise conditions[-1].at.unsupported(
-            f"{path}: a second condition on the authority is not supported yet"
+            "a second condition on the authority is not supported yet", path=path
         )
     return conditions[0] if conditions else own
 
@@ -258,12 +258,12 @@ def _read_headers(match: WrittenMatch, negated: bool) -> tuple[tuple[str, String
     for condition in match.list("header", negated):
         name, value = condition.name, condition.value
         if name in PSEUDO_HEADERS:
-            raise condition.at.error(f"{value.path}: Istio ignores '{name}' among {key}")
+            raise condition.at.error(f"Istio ignores '{name}' among {key}", path=value.path)
         if name.lower() in conditions:
-            raise condition.at.error(f"{value.path}: a second condition on this header")
+            raise condition.at.error("a second condition on this header", path=value.path)
         if negated and name.lower() in AUTHORITY_HEADERS:
             raise condition.at.unsupported(
-                f"{value.path}: a host that must not be asked is not supported yet"
+                "a host that must not be asked is not supported yet", path=value.path
             )
         is_any = negated and value.to_python() == {"regex": "*"}
         conditions[name.lower()] = (

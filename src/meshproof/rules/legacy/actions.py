@@ -66,7 +66,7 @@ def needs_route(spec: Value) -> bool:
     if spec.get("redirect") is None:
         return True
     for key in (key for key in _FORWARDING_KEYS if spec.get(key)):
-        raise spec.keys[key].error(f"{spec.path}: '{key}' has no place beside 'redirect'")
+        raise spec.keys[key].error(f"'{key}' has no place beside 'redirect'", path=spec.path)
     return False
 
 
@@ -75,7 +75,7 @@ def _read_uri_and_authority(
 ) -> tuple[str, str]:
     """Return the keys uri and authority. Raises BadRules if both are missing."""
     if uri is None and authority is None:
-        raise value.error("at least one of authority, uri")
+        raise value.lacks("at least one of authority, uri")
     return uri.text() if uri else "", authority.text() if authority else ""
 
 

@@ -56,7 +56,7 @@ def check_rule(document: Document) -> None:
     destination, ports = spec.need("destination"), spec.need("ports")
     destination.need("service").non_empty_text()
     if not ports.items():
-        raise ports.error("at least one port")
+        raise ports.lacks("at least one port")
     for port in ports.items():
         port.need("port").integer(1, 65535)
         protocol = port.need("protocol")

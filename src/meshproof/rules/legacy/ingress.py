@@ -132,7 +132,7 @@ def _make_route(path: Path, checked: CheckedDocument, options: Options) -> Route
     with checked.collect(path.entry):
         if path.port is not None and not isinstance(path.port.content, int):
             raise path.port.at.unsupported(
-                f"{path.port.path}: a port by its name is not supported yet"
+                "a port by its name is not supported yet", path=path.port.path
             )
         host = qualify_host(path.service.text(), checked.document.namespace)
         port = path.port.integer(1, 65535) if path.port is not None else None
@@ -162,7 +162,7 @@ def read_paths(document: Document) -> dict[str, list[Path]]:
             Path(default_backend, (), *_read_backend(default_backend))
         )
     if not any(paths_by_host.values()):
-        raise spec.error("at least one rule with a path, or a default backend")
+        raise spec.lacks("at least one rule with a path, or a default backend")
     return {
         host: sorted(paths, key=lambda path: path.sort_key)
         for host, paths in paths_by_host.items()
@@ -201,7 +201,9 @@ def _read_backend(backend: Value) -> tuple[Value, Value | None]:
         return name, backend.get("servicePort")
     for key in ("serviceName", "servicePort"):
         if backend.get(key) is not None:
-            raise backend.keys[key].error(f"{backend.path}: '{key}' has no place beside 'service'")
+            raise backend.keys[key].error(
+                f"'{key}' has no place beside 'service'", path=backend.path
+            )
     port = service.get("port")
     if port is not None:
         port = port.get("number") or port.get("name")

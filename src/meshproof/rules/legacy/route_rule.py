@@ -160,7 +160,7 @@ class _CallerReader:
         service_name = match.find("source", "service") or match.find("source", "name")
         if service_name is None:
             if not source_labels and namespace_name is None:
-                raise source.error("at least one of labels, name, namespace, service")
+                raise source.lacks("at least one of labels, name, namespace, service")
             return source_labels, namespace_name.value.text() if namespace_name else ""
         service_value = service_name.value
         host = read_service_host(source, self.namespace)
@@ -168,15 +168,17 @@ class _CallerReader:
         if not selector:
             hint = suggest_nearest(host, self.selectors)
             raise service_value.at.error(
-                f"{service_value.path}: the labels of callers tell them apart: give the Service "
-                f"{host} too, whose selector says which{hint}"
+                f"the labels of callers tell them apart: give the Service "
+                f"{host} too, whose selector says which{hint}",
+                path=service_value.path,
             )
         caller_labels = dict(source_labels)
         for key, value in selector:
             if caller_labels.get(key, value) != value:
                 raise service_value.at.error(
-                    f"{service_value.path}: the Service {host} selects {key}={value}, the labels "
-                    f"beside say {key}={caller_labels[key]}: nobody is both"
+                    f"the Service {host} selects {key}={value}, the labels "
+                    f"beside say {key}={caller_labels[key]}: nobody is both",
+                    path=service_value.path,
                 )
         return sort_labels({**dict(selector), **caller_labels}), host.split(".")[1]
 
@@ -216,7 +218,7 @@ def index_strings(match: WrittenMatch) -> dict[str, WrittenCondition]:
             continue
         key = condition.name.lower() or condition.part
         if key in conditions:
-            raise condition.at.error(f"{condition.value.path}: a second condition on this header")
+            raise condition.at.error("a second condition on this header", path=condition.value.path)
         conditions[key] = condition
     return conditions
 
@@ -244,12 +246,12 @@ def _read_split(
     targets = tuple(_read_target(entry, namespace, host, is_single) for entry in split.entries)
     total = sum(target.weight for target in targets)
     if total != 100:
-        raise split.value.at.error(f"{split.path}: weights must sum to 100, found {total}")
+        raise split.value.at.error(f"weights must sum to 100, found {total}", path=split.path)
     pairs = [(target.host, target.labels) for target in targets]
     for entry, pair in zip(split.entries, pairs, strict=True):
         if pairs.count(pair) > 1:
             raise entry.value.at.error(
-                f"{entry.value.path}: nothing tells it from another entry: add labels"
+                "nothing tells it from another entry: add labels", path=entry.value.path
             )
     return targets
 
@@ -257,7 +259,7 @@ def _read_split(
 def _read_target(entry: WrittenEntry, namespace: str, host: str, is_single: bool) -> Target:
     value, weight, destination = entry.value, entry.weight, entry.destination
     if weight is None and not is_single:
-        raise value.at.error(f"{value.path}: a split of several needs a weight on each")
+        raise value.at.error("a split of several needs a weight on each", path=value.path)
     share = weight.integer(0, 100) if weight else 100
     own = destination.value if destination is not None else None
     labels = destination.labels_value if destination is not None else None
