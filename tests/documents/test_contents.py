@@ -189,3 +189,50 @@ def test_a_copy_is_no_variant(write: Write, read: Callable[[], Contents]) -> Non
     assert [document.kind for document in contents.documents] == ["VirtualService", "Deployment"]
     assert contents.variants == []
     assert [str(entry.reason) for entry in contents.left_out] == ["copy of an object"] * 2
+
+
+TWICE = "  a: 1\n  a: 2\n"
+#: File and text in which a key stands twice -> what is left out; None where it is a problem.
+REPEATED_KEYS = {
+    "object that routes nothing": (
+        "app.yaml",
+        f"{make_object('argoproj.io/v1alpha1', 'Application', more='spec:')}{TWICE}",
+        "1 object that routes nothing (Application)",
+    ),
+    "values of a chart": (
+        "values-prod.yaml",
+        f"web:\n{TWICE}",
+        "1 file of a Helm chart (values-prod.yaml)",
+    ),
+    "rule": ("rule.yaml", f"{write_head('VirtualService', 'a')}spec:\n{TWICE}", None),
+    "rule below an object that routes nothing": (
+        "app.yaml",
+        f"{write_head('VirtualService', 'a')}---\n"
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\n"
+        f"{write_head('VirtualService', 'b')}spec: {{}}\n",
+        None,
+    ),
+    "config of the mesh": (
+        "config.yaml",
+        f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio}}\ndata:\n{TWICE}",
+        None,
+    ),
+    "rules in a file named as values": (
+        "values.yaml",
+        f"{write_head('VirtualService', 'a')}spec:\n{TWICE}",
+        None,
+    ),
+    "no object": ("web.yaml", f"web:\n{TWICE}", None),
+}
+
+
+@pytest.mark.parametrize("what", REPEATED_KEYS)
+def test_a_key_that_stands_twice_where_nothing_is_routed_is_no_problem(
+    what: str, write: Write, read: Callable[[], Contents]
+) -> None:
+    file, text, left_out = REPEATED_KEYS[what]
+    write(file, text)
+    contents = read()
+    summary = [part for part in summarize_left_out(contents.left_out) if "other file" not in part]
+    assert summary == ([left_out] if left_out else [])
+    assert len(contents.problems) == (0 if left_out else 1)

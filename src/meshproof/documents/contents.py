@@ -25,7 +25,14 @@ from meshproof.documents.kinds import (
 )
 from meshproof.documents.lookup import find_values, read_labels, read_text
 from meshproof.documents.manifest import At, Document, Value
-from meshproof.documents.sources import KUSTOMIZATION_FILES, SourceFiles, Template, read_sources
+from meshproof.documents.sources import (
+    KUSTOMIZATION_FILES,
+    REPEATED_KEY,
+    SourceFiles,
+    Template,
+    Unreadable,
+    read_sources,
+)
 
 _CHART_FILES = re.compile(r"Chart\.ya?ml|Chart\.lock|values[-.\w]*\.ya?ml|requirements\.ya?ml")
 _KUSTOMIZE_GROUP = "kustomize.config.k8s.io"
@@ -130,12 +137,12 @@ def read_contents(paths: Iterable[str], exclude: Iterable[str] = ()) -> Contents
 def sort_contents(files: SourceFiles) -> Contents:
     """Return what files hold, sorted."""
     contents = Contents(files)
-    contents.problems += [
-        unreadable.at.error(
-            "".join((unreadable.message, _format_suggestion(unreadable.suggestion)))
-        )
-        for unreadable in files.unreadable
-    ]
+    for unreadable in files.unreadable:
+        if left_out := _find_unrelated(files, unreadable):
+            contents.left_out.append(left_out)
+            continue
+        message = "".join((unreadable.message, _format_suggestion(unreadable.suggestion)))
+        contents.problems.append(unreadable.at.error(message))
     patches = set(_find_patch_files(files.documents))
     candidates = [
         document
@@ -157,6 +164,29 @@ def sort_contents(files: SourceFiles) -> Contents:
 def _format_suggestion(suggestion: str) -> str:
     """Return a repair as the end of a message."""
     return f"; {suggestion}" if suggestion else ""
+
+
+def _find_unrelated(files: SourceFiles, unreadable: Unreadable) -> LeftOut | None:
+    """Return what has a key twice and routes nothing: an object of such a kind, values of a chart.
+
+    Its text has one apiVersion and one kind, or none: else two objects may stand in it.
+    """
+    if REPEATED_KEY not in unreadable.message:
+        return None
+    text = files.get_document_text(unreadable.at)
+    versions, kinds = (
+        re.findall(rf"^{key}:\s*['\"]?([-.\w/]+)", text, re.MULTILINE)
+        for key in ("apiVersion", "kind")
+    )
+    name = PurePath(unreadable.at.file).name
+    if not versions and not kinds and _CHART_FILES.fullmatch(name):
+        return LeftOut(unreadable.at, Reason.CHART_FILE, name)
+    if len(versions) != 1 or len(kinds) != 1:
+        return None
+    group, kind = versions[0].rpartition("/")[0], kinds[0]
+    if (group, kind) == ("", "ConfigMap") or find_role(group, kind) is not Role.NO_EFFECT:
+        return None
+    return LeftOut(unreadable.at, Reason.NO_EFFECT, kind)
 
 
 def _sort_out(contents: Contents, document: Document) -> bool:

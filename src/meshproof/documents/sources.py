@@ -43,6 +43,8 @@ _OBJECT_KEY = re.compile(r"^[\"']?(?:apiVersion|kind)[\"']?[ \t]*:", re.M)
 _DOCUMENT_MARKER = re.compile(r"^---(?=[ \t\r\n]|$)", re.M)
 #: The line of a place that a message names beside its own.
 _OTHER_LINE = re.compile(r"(?<=first in line )\d+")
+#: What messages say of a key that a mapping has twice.
+REPEATED_KEY = "stands twice"
 _BLANK = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?(?:\n|$)|%[^\n]*\n|\.\.\.\r?\n?)*")
 _LINE_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 
@@ -59,7 +61,7 @@ _REPAIRS = (
     (r"did not find expected (',' or|'-')", "the bracket or dash that is missing"),
     (r"unexpected end of stream", "the quote or bracket that is not closed"),
     (r"undefined alias", "the anchor, in the same document and before the alias"),
-    (r"stands twice", "one of the two"),
+    (REPEATED_KEY, "one of the two"),
 )
 
 
@@ -109,6 +111,14 @@ class SourceFiles:
     def source_lines(self, file: str) -> list[str]:
         """Return the lines of a file as YAML counts them, none if it is not text."""
         return _LINE_BREAK.split(self.texts.get(file, ""))
+
+    def get_document_text(self, at: At) -> str:
+        """Return the text of the document that a place is in."""
+        lines = self.source_lines(at.file)
+        markers = [number for number, line in enumerate(lines) if _DOCUMENT_MARKER.match(line)]
+        start = max((number for number in markers if number < at.line), default=0)
+        end = min((number for number in markers if number >= at.line), default=len(lines))
+        return "\n".join(lines[start:end])
 
 
 def read_sources(
