@@ -65,18 +65,15 @@ UNKNOWN = {
     ),
     "group": (
         NEW.replace("networking.", "security."),
-        "VirtualService of security.istio.io/v1 is not a rule that meshproof reads; "
-        "did you mean 'VirtualService'?",
+        "VirtualService of security.istio.io/v1 is not a rule that meshproof reads",
     ),
     "version": (
         NEW.replace("/v1", "/v2"),
-        "VirtualService of networking.istio.io/v2 is not a rule that meshproof reads; "
-        "did you mean 'VirtualService'?",
+        "VirtualService of networking.istio.io/v2 is not a rule that meshproof reads",
     ),
     "policy of the wrong group": (
         POLICY.replace("security.", "networking."),
-        "PeerAuthentication of networking.istio.io/v1 is not a rule that meshproof reads; "
-        "did you mean 'PeerAuthentication'?",
+        "PeerAuthentication of networking.istio.io/v1 is not a rule that meshproof reads",
     ),
     "app": (
         "apiVersion: apps/v1\nkind: Deployment\n",
@@ -84,8 +81,7 @@ UNKNOWN = {
     ),
     "old type": (
         OLD.replace("v1alpha2", "v1alpha1"),
-        "RouteRule of config.istio.io/v1alpha1 is not a rule that meshproof reads; "
-        "did you mean 'RouteRule'?",
+        "RouteRule of config.istio.io/v1alpha1 is not a rule that meshproof reads",
     ),
 }
 

@@ -129,9 +129,9 @@ def _find_reader(document: Document, classes: Collection[str]) -> ModuleType:
         arguments = (classes,) if reader is ingress else ()
         if reader.handles(document, *arguments):
             return reader
+    hint = suggest_nearest(document.kind, _KINDS) if document.kind not in _KINDS else ""
     raise document.at.error(
-        f"{document.kind} of {document.api_version} is not a rule that meshproof "
-        f"reads{suggest_nearest(document.kind, _KINDS)}"
+        f"{document.kind} of {document.api_version} is not a rule that meshproof reads{hint}"
     )
 
 
