@@ -35,6 +35,15 @@ def of_service(name: str, **more: str) -> dict[str, str]:
     return {"group": "", "kind": "Service", "name": name, **more}
 
 
+PART = {**virtual_service("part"), "spec": {"http": [{"route": CART}]}}
+#: A rule that delegates, with another route that is beyond meshproof.
+WEB_WITH_PART = virtual_service(
+    "web",
+    http=[
+        {"match": [{"uri": {"prefix": "/a"}}], "delegate": {"name": "part"}},
+        {"route": CART, "fault": {"delay": {"exponentialDelay": "1s"}}},
+    ],
+)
 TLS = gateway("in", bind="10.0.0.1")
 #: Objects beside a good rule of the cart -> what is set aside, in order, with why.
 BEYOND: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str]]]] = {
@@ -113,6 +122,17 @@ BEYOND: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str]]]] = {
             ("VirtualService shop/part", "exponentialDelay is not supported yet"),
             ("VirtualService shop/web", "it does not hold without VirtualService shop/part"),
         ],
+    ),
+    "a rule, and with it the delegate that it alone has": (
+        [WEB_WITH_PART, PART],
+        [
+            ("VirtualService shop/web", "exponentialDelay is not supported yet"),
+            ("VirtualService shop/part", "it does not hold without VirtualService shop/web"),
+        ],
+    ),
+    "a rule, but not the delegate that another one has, too": (
+        [WEB_WITH_PART, PART, virtual_service("api", http=[{"delegate": {"name": "part"}}])],
+        [("VirtualService shop/web", "exponentialDelay is not supported yet")],
     ),
     "a delegate of another namespace": (
         [virtual_service("web", http=[{"delegate": {"name": "part", "namespace": "other"}}])],

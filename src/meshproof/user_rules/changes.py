@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from meshproof.base.errors import UsageError
 from meshproof.base.names import MESH, format_labels
@@ -14,7 +14,6 @@ from meshproof.rules.model import INGRESS
 from meshproof.user_rules.asking import describe_answer, list_changes
 from meshproof.user_rules.neighbours import list_neighbours
 from meshproof.user_rules.not_proven import name_route
-from meshproof.user_rules.route_settings import Settings, describe_differing, list_settings
 from meshproof.user_rules.sides import Side
 
 #: What a side that a request does not reach at all answers.
@@ -25,26 +24,17 @@ NOT_SERVED = "not served"
 class Answer:
     """What a side does with a request: in words, and by parts that compare equal if it is the same.
 
-    `place` is that of the route that takes it, "" for none. `settings` are those of that route,
-    None where no destination answers.
+    `place` is that of the route that takes it, "" for none.
     """
 
     text: str
     parts: tuple[object, ...] = ()
     place: str = ""
     case: Case | None = None
-    settings: Settings | None = field(default=None, hash=False)
 
     def is_same(self, answer: Answer) -> bool:
         """Say whether no request tells one from the other."""
-        return self.parts == answer.parts and self.settings == answer.settings
-
-    def with_differing(self, answer: Answer) -> Answer:
-        """Return the answer with its settings in words, as far as the other has different ones."""
-        if self.settings is None:
-            return self
-        differing = describe_differing(self.settings, answer.settings or {})
-        return replace(self, text="; ".join((self.text, *differing)))
+        return self.parts == answer.parts
 
 
 @dataclass(frozen=True)
@@ -99,9 +89,6 @@ def compare_requests(
 ) -> list[ComparedRequest]:
     """Return the requests of both sides' cases, each with what both do with it.
 
-    Cases that instruct a workload (to fail, or to be late) ask no other request than the plain
-    one of their route, and what they show is in its settings.
-
     With `has_neighbours` those around them follow, which no case asks.
     Raises UsageError where the sides have no host in common.
     """
@@ -121,10 +108,7 @@ def compare_requests(
 
 def _compare(before: Side, after: Side, call: Call) -> ComparedRequest:
     """Return a call with what both sides do with it."""
-    answers = _find_answer(before, call), _find_answer(after, call)
-    return ComparedRequest(
-        call, answers[0].with_differing(answers[1]), answers[1].with_differing(answers[0])
-    )
+    return ComparedRequest(call, _find_answer(before, call), _find_answer(after, call))
 
 
 def group_changes(requests: Iterable[ComparedRequest]) -> list[Change]:
@@ -202,15 +186,7 @@ def _find_answer(side: Side, call: Call) -> Answer:
         _list_parts(explanation),
         side.name_places(str(place)),
         explanation.case,
-        _find_settings(explanation),
     )
-
-
-def _find_settings(explanation: Explanation) -> Settings | None:
-    """Return the settings of the route that takes a call, None where no destination answers."""
-    if explanation.case is None or not explanation.case.shares:
-        return None
-    return list_settings(explanation.taken.route) if explanation.taken else {}
 
 
 def _list_ends(explanation: Explanation) -> Iterator[str]:

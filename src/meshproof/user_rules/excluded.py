@@ -270,12 +270,26 @@ class RuleObjects:
             self._remove_gateways(
                 lambda name: name == gateway, f"{name_object(document)} is not checked", entry
             )
+        orphans = self._list_orphans(document)
         for dependant in [
-            dependant for dependant in self.documents if _depends_on(dependant, document)
+            dependant
+            for dependant in self.documents
+            if dependant in orphans or _depends_on(dependant, document)
         ]:
             if dependant in self.documents:  # it may have been excluded with another dependant
                 reason = f"it does not hold without {name_object(document)}, which is not checked"
                 self._exclude(dependant, Excluded.of_document(dependant, reason, cause=entry))
+
+    def _list_orphans(self, excluded: Document) -> list[Document]:
+        """Return the parts of a rule that only an excluded rule delegates to."""
+        delegates = _read_delegates(excluded).difference(*map(_read_delegates, self.documents))
+        return [
+            document
+            for document in self.documents
+            if (document.kind, document.group) == ("VirtualService", _ISTIO)
+            and (document.namespace, document.name) in delegates
+            and not find_values(document.root, "spec", "hosts")
+        ]
 
     def _remove_gateways(
         self,
@@ -456,18 +470,23 @@ def _depends_on(document: Document, excluded: Document) -> bool:
         )
     if excluded.kind != "VirtualService":
         return False
-    delegates = [mapping["delegate"] for mapping in mappings if "delegate" in mapping]
     if not find_values(excluded.root, "spec", "hosts"):
-        return any(
-            (delegate.get("namespace") or document.namespace, delegate.get("name"))
-            == (excluded.namespace, excluded.name)
-            for delegate in delegates
-            if isinstance(delegate, dict)
-        )
+        return (excluded.namespace, excluded.name) in _read_delegates(document)
     return bool(
         _read_hosts(document) & _read_hosts(excluded)
         and _read_attached_gateways(document) & _read_attached_gateways(excluded)
     )
+
+
+def _read_delegates(rule: Document) -> set[tuple[str, str]]:
+    """Return namespace and name of the parts that a VirtualService delegates to."""
+    if (rule.kind, rule.group) != ("VirtualService", _ISTIO):
+        return set()
+    return {
+        (read_text(delegate.get("namespace")) or rule.namespace, read_text(delegate.get("name")))
+        for delegate in find_values(rule.root, "spec", "http", "delegate")
+        if isinstance(delegate.content, dict)
+    }
 
 
 def _may_select(service_document: Document, workload_document: Document) -> bool:
