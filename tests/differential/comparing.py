@@ -19,6 +19,7 @@ from meshproof.oracle.derive import Call, Case
 from meshproof.user_rules import loading
 from meshproof.user_rules.compare import CaseComparison
 from meshproof.user_rules.loading import UserRules
+from meshproof.verdict.two_samples import differs
 from tests.differential.asking import Answer, Asked, Asker
 from tests.differential.generator import GeneratedSet, Spec
 from tests.differential.meshes import MARKERS, WORKLOADS, IstiodSide, Pair, Side
@@ -29,7 +30,12 @@ _PARTICULARS = re.compile(r"\S*\.yaml:\d+(:\d+)?:?|'[^']*'|\"[^\"]*\"|\b(?:s\d+-
 
 _ERROR_STATUS = 500
 #: How often a request is asked when a field is taken away: at first, and to rule chance out.
-_TRIAL_REQUESTS, _SURE_REQUESTS = 3, 25
+_TRIAL_REQUESTS, _SURE_REQUESTS = 2, 40
+#: The chance that equal answers are taken for changed ones there, and how many requests are asked.
+_TRIAL_ALPHA, _MAX_SUSPECTS = 1e-6, 3
+#: What a request to a port gets on which nobody listens.
+_NO_LISTENER = Answer((("status", "none: nobody listens"),))
+Answers = dict[Call, Counter[Answer]]
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class Comparer:
         self._is_upgrade = isinstance(pair.local, IstiodSide)
         self._asker = Asker(pair)
         self._number = 0
+        self._before: tuple[GeneratedSet, Answers] | None = None
 
     def close(self) -> None:
         """Close all connections."""
@@ -109,38 +116,59 @@ class Comparer:
         return comparison
 
     def changes_answer(self, generated: GeneratedSet, smaller: GeneratedSet) -> bool | None:
-        """Say whether a set is answered otherwise than a smaller one, by the local mesh.
+        """Say whether both meshes answer a set otherwise than a smaller one.
 
-        None if the smaller one is refused.
+        None if the smaller one is refused. The local mesh alone shows which requests to ask more.
         """
-        before = self._ask_local(generated, generated.calls, _TRIAL_REQUESTS)
-        after = self._ask_local(smaller, generated.calls, _TRIAL_REQUESTS)
-        if before is None or after is None:
-            return None
-        changed = [
-            call
-            for call in before
-            if not before[call].keys() & after.get(call, before[call]).keys()
-        ]
-        if not changed:
+        before = self._ask_before(generated)
+        if not before:  # the set itself is refused
             return False
-        after = self._ask_local(smaller, changed[:1], _SURE_REQUESTS)
-        before = self._ask_local(generated, changed[:1], _SURE_REQUESTS)
-        assert before is not None
-        assert after is not None
-        return not before[changed[0]].keys() & after[changed[0]].keys()
+        after = self._ask_side(self._local, smaller, list(before), _TRIAL_REQUESTS)
+        if after is None:
+            return None
+        changed = [call for call in before if before[call].keys() != after[call].keys()]
+        changed.sort(key=lambda call: len(before[call].keys() & after[call].keys()))
+        suspects = changed[:_MAX_SUSPECTS]
+        for side in (self._local, self._istiod):
+            suspects = self._list_changed(side, generated, smaller, suspects)
+        return bool(suspects)
 
-    def _ask_local(
-        self, generated: GeneratedSet, calls: Sequence[Call], count: int
-    ) -> dict[Call, Counter[Answer]] | None:
-        """Return what the local mesh answers under a set; None if it refuses it."""
+    def _list_changed(
+        self, side: Side, generated: GeneratedSet, smaller: GeneratedSet, calls: Sequence[Call]
+    ) -> list[Call]:
+        """Return the calls that a mesh answers otherwise under a smaller set, beyond chance."""
+        if not calls:
+            return []
+        after = self._ask_side(side, smaller, calls, _SURE_REQUESTS)
+        before = self._ask_side(side, generated, calls, _SURE_REQUESTS)
+        if before is None or after is None:
+            return []
+        return [call for call in calls if differs(before[call], after[call], _TRIAL_ALPHA)]
+
+    def _ask_before(self, generated: GeneratedSet) -> Answers:
+        """Return what the local mesh answers to a set, and to the cases of its rules."""
+        if self._before is None or self._before[0] is not generated:
+            loaded = _load(self._write(generated))
+            calls = list(generated.calls)
+            if loaded.rules and not loaded.refusal:
+                calls += map(_build_call, filter(_is_askable, loaded.rules.plan.cases))
+            calls = list(dict.fromkeys(calls))
+            answers = self._ask_side(self._local, generated, calls, _TRIAL_REQUESTS)
+            self._before = generated, answers or {}
+        return self._before[1]
+
+    def _ask_side(
+        self, side: Side, generated: GeneratedSet, calls: Sequence[Call], count: int
+    ) -> Answers | None:
+        """Return what a mesh answers under a set; None if it is refused."""
         text = self._write(generated)
         loaded = _load(text)
-        if loaded.refusal or loaded.unserved or self._apply(self._local, loaded.rules, text):
+        if loaded.refusal or loaded.unserved or self._apply(side, loaded.rules, text):
             return None
-        asked = [Asked(call) for call in calls if self._local.find_address(call) is not None]
-        self._asker.ask_side(self._local, asked, count, *_find_effects(generated))
-        return {question.call: question.answers[self._local.name] for question in asked}
+        asked = [Asked(call) for call in calls if side.find_address(call) is not None]
+        self._asker.ask_side(side, asked, count, *_find_effects(generated))
+        answers = {call: Counter({_NO_LISTENER: count}) for call in calls}
+        return answers | {question.call: question.answers[side.name] for question in asked}
 
     def _write(self, generated: GeneratedSet) -> str:
         """Return the YAML of a set; istiod has never seen one of its names."""
@@ -226,6 +254,12 @@ def _load(text: str) -> _Loaded:
     if wrong:
         return _Loaded(rules, refusal=wrong[0])
     return _Loaded(rules, unserved=normalise("".join(unserved[:1])))
+
+
+def read_set(generated: GeneratedSet) -> UserRules | None:
+    """Return the rules of a set as a run reads them, None if it refuses them."""
+    loaded = _load(write_objects(generated.objects, "s0-"))
+    return None if loaded.refusal or loaded.unserved else loaded.rules
 
 
 def _find_effects(generated: GeneratedSet) -> tuple[bool, bool]:

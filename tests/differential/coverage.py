@@ -48,7 +48,7 @@ LEFT_OUT = {
     "DestinationRule.subsets.trafficPolicy": "load balancing, not routing",
 }
 #: At most so many fields of a set are taken away, one after the other.
-_TRIALS = 5
+_TRIALS = 12
 
 
 def list_fields() -> list[str]:
@@ -128,10 +128,15 @@ class FieldTrials:
         self.proven: dict[str, bool] = dict.fromkeys(list_fields(), False)
         self._tries: Counter[str] = Counter()
 
+    @property
+    def unproven(self) -> set[str]:
+        """The fields that have changed no answer yet."""
+        return {name for name, is_proven in self.proven.items() if not is_proven}
+
     def try_set(self, generated: GeneratedSet) -> None:
         """Take away some fields of a set that have changed no answer yet."""
         leaves = dict(iter_leaves(list(generated.objects)))
-        unproven = [name for name in leaves if not self.proven.get(name, True)]
+        unproven = [name for name in leaves if name in self.unproven]
         for name in sorted(unproven, key=lambda name: self._tries[name])[:_TRIALS]:
             self._tries[name] += 1
             self.proven[name] = self._try_path(generated, leaves[name])

@@ -21,7 +21,7 @@ from meshproof.mesh.echo.servers import EchoServers, wait_acknowledged
 from meshproof.mesh.echo.workloads import Workloads, collect_ports
 from meshproof.mesh.envoy import ingress, listeners, translate
 from meshproof.mesh.envoy.certificates import Authority
-from meshproof.mesh.envoy.envoy import Envoy, find_binary
+from meshproof.mesh.envoy.envoy import Envoy, Resource, find_binary
 from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
@@ -89,6 +89,28 @@ class Backends:
         return MirroredCopies(self._servers.copies_path, self._servers.envoy, callers)
 
 
+def take_snapshot(rules: UserRules, endpoints: Sequence[Endpoint]) -> Snapshot:
+    """Return what the local mesh translates: the rules, and the services of the world."""
+    known = rules.known_hosts
+    host_ports = {**known.ports, **collect_ports(rules.rules, known)}
+    pods = tuple(endpoint.pod for endpoint in endpoints)
+    topology = Topology(tuple(iter_services(host_ports, known)), pods)
+    return Snapshot(topology, rules.rules, tuple(endpoints), "DISABLE", serves_dead_ends=True)
+
+
+def translate_routes(rules: UserRules) -> list[Resource]:
+    """Return the routes of every caller and of the ingress, as the local mesh has them."""
+    endpoints = [Endpoint(make_pod(echo), HOST, port) for port, echo in enumerate(ECHOES, start=1)]
+    snapshot = take_snapshot(rules, endpoints)
+    routes = [
+        translate.translate_sidecar_routes(snapshot, make_client_pod(*source)) for source in CALLERS
+    ]
+    listeners = translate.list_listeners(rules.rules.gateways)
+    return routes + [
+        translate.translate_gateway_routes(snapshot, listener) for listener in listeners
+    ]
+
+
 class LocalSide:
     """The local mesh: one Envoy for all callers, one as ingress."""
 
@@ -132,12 +154,7 @@ class LocalSide:
     def apply(self, rules: UserRules | None, text: str) -> None:
         """Serve the rules, and no others; see `Side.apply`."""
         assert rules is not None
-        known = rules.known_hosts
-        host_ports = {**known.ports, **collect_ports(rules.rules, known)}
-        topology = Topology(tuple(iter_services(host_ports, known)), tuple(self._pods.values()))
-        snapshot = Snapshot(
-            topology, rules.rules, self._endpoints, "DISABLE", serves_dead_ends=True
-        )
+        snapshot = take_snapshot(rules, self._endpoints)
         routes = {
             name: {
                 **translate.translate_sidecar_routes(snapshot, make_client_pod(*source)),

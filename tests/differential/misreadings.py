@@ -11,6 +11,7 @@ from meshproof.base.names import Labels
 from meshproof.mesh.envoy import actions as envoy_actions
 from meshproof.mesh.envoy import translate
 from meshproof.mesh.envoy.topology import Service
+from meshproof.rules.actions import Redirect
 from meshproof.rules.istio import actions, callers, virtual_service, written
 from meshproof.rules.model import Match, RouteTable, RuleSet, Target
 
@@ -81,9 +82,11 @@ def _let_the_newest_rule_of_a_host_hold(patch: pytest.MonkeyPatch) -> None:
 
 def _redirect_without_the_requested_port(patch: pytest.MonkeyPatch) -> None:
     redirect = envoy_actions.translate_redirect
-    patch.setattr(
-        envoy_actions, "translate_redirect", lambda rule, match, port: redirect(rule, match, 0)
-    )
+
+    def forget_port(rule: Redirect, match: Match | None, port: int, is_tls: bool = False) -> Any:
+        return redirect(rule, match, 0, is_tls)
+
+    patch.setattr(envoy_actions, "translate_redirect", forget_port)
 
 
 def _take_an_empty_prefix_for_a_slash(patch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import re
@@ -14,8 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from pathlib import Path
 
 from meshproof.base.errors import MeshproofError
 from meshproof.base.names import MESH
@@ -23,7 +23,7 @@ from meshproof.mesh.agreement import read_agreement
 from meshproof.oracle.derive import Call
 from tests.differential.comparing import Comparer, Comparison, Difference, write_objects
 from tests.differential.coverage import FieldTrials
-from tests.differential.generator import GeneratedSet, generated_sets
+from tests.differential.generator import GeneratedSet, generate_set
 from tests.differential.meshes import open_pair
 from tests.differential.open_differences import OPEN
 from tests.differential.reducing import reduce
@@ -38,8 +38,9 @@ _DEFAULT_SETS = 60
 class Options:
     """What to run: `sets` of them, or what fits into `seconds`, but `least` of them in any case.
 
-    `reduced` kinds of difference are made smaller. `has_trials` asks for the table of fields.
-    `older` is an istiod to compare with in place of the local mesh. A published run is noted in
+    `reduced` kinds of difference are made smaller. From `trials` more sets fields are taken away,
+    for the table of fields. `older` is an istiod to compare with in place of the local mesh.
+    `record` is the file that gets a line of figures. A published run is noted in
     mesh/agreement.ini.
     """
 
@@ -49,8 +50,9 @@ class Options:
     seconds: float = float("inf")
     least: int = 0
     reduced: int = 20
-    has_trials: bool = True
+    trials: int = 0
     older: str = ""
+    record: str = ""
     is_published: bool = False
 
 
@@ -89,6 +91,22 @@ class Report:
         self.kinds.update(by_kind.keys())
         return new
 
+    def make_record(self, seed_number: int) -> dict[str, object]:
+        """Return the figures of a run as a line of the record."""
+        return {
+            "date": datetime.now(UTC).date().isoformat(),
+            "istiod": self.istiod,
+            "seed": seed_number,
+            "sets": self.sets,
+            "served": self.served,
+            "refused": self.refused.total(),
+            "unserved": self.unserved.total(),
+            "requests": self.requests,
+            "cases": self.cases,
+            "differences": dict(self.kinds),
+            "unexplained": sorted(self.unexplained),
+        }
+
     def describe(self) -> str:
         """Return the figures."""
         lines = [
@@ -122,12 +140,11 @@ def run(options: Options, write: Callable[[str], None]) -> Report:
         open_pair(options.istiod, options.older) as pair,
         contextlib.closing(Comparer(pair)) as comparer,
     ):
-        trials = FieldTrials(comparer.changes_answer) if options.has_trials else None
         write(f"differential: {pair.title}, seed {options.seed}, {options.sets} sets")
         names = [side.name for side in pair.sides]
 
         def visit(generated: GeneratedSet) -> bool:
-            comparison = _compare(comparer, generated)
+            comparison = compare_set(comparer, generated)
             for difference in report.add(comparison):
                 smaller = generated
                 if find_explanation(difference.kind):
@@ -135,56 +152,43 @@ def run(options: Options, write: Callable[[str], None]) -> Report:
                 if len(report.unexplained) <= options.reduced:
                     smaller, difference = _reduce(comparer, generated, difference)
                 write(_describe(report.sets, smaller, difference, names))
-            if trials and not comparison.unserved and not comparison.differences:
-                trials.try_set(generated)
             return time.monotonic() < end or report.sets < options.least
 
         visit_sets(options.sets, options.seed, visit)
         report.requests = comparer.requests
         report.istiod = pair.istiod.version
-    write(report.describe())
-    if trials:
-        write(trials.describe())
+        write(report.describe())
+        if options.record:
+            with Path(options.record).open("a") as file:
+                file.write(f"{json.dumps(report.make_record(options.seed))}\n")
+        if options.trials:
+            write(_try_fields(comparer, options).describe())
     return report
+
+
+def _try_fields(comparer: Comparer, options: Options) -> FieldTrials:
+    """Take fields away from generated sets that have one which has changed no answer yet."""
+    trials = FieldTrials(comparer.changes_answer)
+    end = time.monotonic() + options.seconds
+
+    def visit(generated: GeneratedSet) -> bool:
+        with contextlib.suppress(MeshproofError):  # the comparison of sets lists errors
+            trials.try_set(generated)
+        return bool(trials.unproven) and time.monotonic() < end
+
+    visit_sets(options.trials, options.seed, visit)
+    return trials
 
 
 def visit_sets(count: int, seed_number: int, visit: Callable[[GeneratedSet], bool]) -> None:
     """Call `visit` with generated sets, always the same for a seed, until it returns False."""
-    is_over = False
-
-    @seed(seed_number)
-    @settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(generated_sets())
-    def visit_next(generated: GeneratedSet) -> None:
-        nonlocal is_over
-        is_over = is_over or not visit(generated)
-
-    visit_next()
+    source = random.Random(seed_number)
+    for _ in range(count):
+        if not visit(generate_set(source)):
+            return
 
 
-def find_first(comparer: Comparer, count: int, seed_number: int) -> tuple[int, str]:
-    """Return which of some sets is the first to show a difference, and its kind; 0 for none."""
-    number, kind = 0, ""
-
-    def visit(generated: GeneratedSet) -> bool:
-        nonlocal number, kind
-        number += 1
-        comparison = _compare(comparer, generated)
-        kinds = (difference.kind for difference in comparison.differences)
-        kind = next((kind for kind in kinds if find_explanation(kind) is None), "")
-        return not kind
-
-    visit_sets(count, seed_number, visit)
-    return (number if kind else 0), kind
-
-
-def _compare(comparer: Comparer, generated: GeneratedSet, asks_cases: bool = True) -> Comparison:
+def compare_set(comparer: Comparer, generated: GeneratedSet, asks_cases: bool = True) -> Comparison:
     """Compare one set; an error of ours is a difference, too."""
     try:
         return comparer.compare(generated, asks_cases)
@@ -201,7 +205,7 @@ def _reduce(
     seen = [difference]
 
     def shows(smaller: GeneratedSet) -> bool:
-        comparison = _compare(comparer, smaller, difference.kind.startswith("oracle"))
+        comparison = compare_set(comparer, smaller, difference.kind.startswith("oracle"))
         same = [other for other in comparison.differences if other.kind == difference.kind]
         seen.extend(same[:1])
         return bool(same)
@@ -245,7 +249,10 @@ def read_options(arguments: list[str] | None = None) -> Options:
         "--publish", action="store_true", help="note what agreed for the sentence of a run"
     )
     parser.add_argument("--reduced", type=int, default=20, metavar="KINDS")
-    parser.add_argument("--no-trials", action="store_true", help="print no table of fields")
+    parser.add_argument(
+        "--trials", type=int, default=0, metavar="SETS", help="print the table of fields"
+    )
+    parser.add_argument("--record", default="", metavar="FILE", help="append a line of figures")
     chosen = parser.parse_args(arguments)
     istiod = chosen.istiod or shutil.which("pilot-discovery", path=LAB) or "pilot-discovery"
     return Options(
@@ -254,8 +261,9 @@ def read_options(arguments: list[str] | None = None) -> Options:
         chosen.seed,
         chosen.seconds,
         reduced=chosen.reduced,
-        has_trials=not chosen.no_trials and not chosen.older,
+        trials=0 if chosen.older else chosen.trials,
         older=find_older(chosen.older),
+        record=chosen.record,
         is_published=chosen.publish and not chosen.older,
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from meshproof.oracle.derive import Call
 from meshproof.verdict.two_samples import compute_chance, differs
-from tests.differential import splits
+from tests.differential import planting, splits
 from tests.differential.asking import ALPHA, Answer
 from tests.differential.comparing import write_objects
 from tests.differential.coverage import (
@@ -23,6 +23,7 @@ from tests.differential.coverage import (
 )
 from tests.differential.generator import GeneratedSet, make_object
 from tests.differential.misreadings import MISREADINGS
+from tests.differential.planting import PlantedSet
 from tests.differential.reducing import reduce
 from tests.differential.run import find_explanation, visit_sets
 
@@ -155,7 +156,26 @@ def test_an_unknown_kind_of_difference_has_no_explanation() -> None:
     assert find_explanation("refused by local alone: no request follows from the rules: _")
 
 
+@pytest.fixture(scope="module")
+def planted_sets() -> list[PlantedSet]:
+    """Sets whose routes, without a misreading, are translated once."""
+    return planting.list_sets(200, 1)
+
+
 @pytest.mark.parametrize("name", MISREADINGS)
-def test_every_misreading_can_be_planted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    MISREADINGS[name](monkeypatch)
-    assert monkeypatch._setattr, "it must change something"
+def test_every_misreading_changes_the_routes_of_some_sets(
+    planted_sets: list[PlantedSet], name: str
+) -> None:
+    plant = MISREADINGS[name]
+    assert any(planted.is_changed_by(plant) for planted in planted_sets)
+
+
+def test_no_set_is_generated_once_there_are_enough() -> None:
+    sets: list[GeneratedSet] = []
+
+    def visit(generated: GeneratedSet) -> bool:
+        sets.append(generated)
+        return len(sets) < 3
+
+    visit_sets(100_000, 7, visit)  # all of them would take hours
+    assert len(sets) == 3
