@@ -12,7 +12,7 @@ import pytest
 
 from meshproof.cli import main
 from meshproof.mesh.envoy import translate
-from tests.user_rules.shop_texts import GATEWAY
+from tests.user_rules.shop_texts import GATEWAY, HTTP_ROUTE
 
 RULE = """\
 apiVersion: networking.istio.io/v1
@@ -32,24 +32,6 @@ spec:
     - {destination: {host: cart, subset: v2}, weight: 10}
   - name: web
     route: [{destination: {host: web}}]
-"""
-HTTP_ROUTE = """\
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: gw, namespace: shop}
-spec:
-  gatewayClassName: istio
-  listeners: [{name: http, port: 80, protocol: HTTP, hostname: shop.example}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: shop, namespace: shop}
-spec:
-  hostnames: [shop.example]
-  parentRefs: [{name: gw}]
-  rules:
-  - matches: [{path: {type: PathPrefix, value: /cart}}]
-    backendRefs: [{name: cart, port: 80}]
 """
 Compare = Callable[..., tuple[int, dict[str, Any]]]
 

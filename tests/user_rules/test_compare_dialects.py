@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshproof.cli import main
-from tests.user_rules.shop_texts import GATEWAY
+from tests.user_rules.shop_texts import GATEWAY, HTTP_ROUTE
 
 ROUTE_RULES = """\
 apiVersion: config.istio.io/v1alpha2
@@ -54,25 +54,7 @@ spec:
       - {path: /cart, pathType: Prefix, backend: {service: {name: cart, port: {number: 80}}}}
       - {path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}
 """
-HTTP_ROUTE = """\
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: gw, namespace: shop}
-spec:
-  gatewayClassName: istio
-  listeners: [{name: http, port: 80, protocol: HTTP, hostname: shop.example}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: shop, namespace: shop}
-spec:
-  hostnames: [shop.example]
-  parentRefs: [{name: gw}]
-  rules:
-  - matches: [{path: {type: PathPrefix, value: /cart}}]
-    backendRefs: [{name: cart, port: 80}]
-  - backendRefs: [{name: web, port: 80}]
-"""
+WHOLE_HTTP_ROUTE = f"{HTTP_ROUTE}  - backendRefs: [{{name: web, port: 80}}]\n"
 TLS_RULES = """\
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -98,7 +80,7 @@ spec:
 SWAPPED = VIRTUAL_SERVICE.replace("75}", "X}").replace("25}", "75}").replace("X}", "25}")
 PAIRS = [
     pytest.param(ROUTE_RULES, VIRTUAL_SERVICE, id="RouteRule-VirtualService"),
-    pytest.param(INGRESS, HTTP_ROUTE, id="Ingress-HTTPRoute"),
+    pytest.param(INGRESS, WHOLE_HTTP_ROUTE, id="Ingress-HTTPRoute"),
     pytest.param(TLS_RULES, TLS_RULES, id="https-https"),
 ]
 
@@ -122,8 +104,16 @@ def test_the_same_meaning_in_two_dialects_changes_nothing(
     [
         (ROUTE_RULES, SWAPPED, "GET cart.shop/ from default\n    cart v1 75 %, cart v2 25 %"),
         (SWAPPED, ROUTE_RULES, "GET cart.shop/ from default\n    cart v1 25 %, cart v2 75 %"),
-        (INGRESS, HTTP_ROUTE.replace("name: web", "name: wbe"), "GET shop.example/\n    web  ("),
-        (HTTP_ROUTE, INGRESS.replace("/cart", "/basket"), "GET shop.example/cart\n    cart  ("),
+        (
+            INGRESS,
+            WHOLE_HTTP_ROUTE.replace("name: web", "name: wbe"),
+            "GET shop.example/\n    web  (",
+        ),
+        (
+            WHOLE_HTTP_ROUTE,
+            INGRESS.replace("/cart", "/basket"),
+            "GET shop.example/cart\n    cart  (",
+        ),
         (TLS_RULES, TLS_RULES.replace("host: web", "host: wbe"), "/\n    web  ("),
     ],
     ids=["RouteRule", "to-RouteRule", "HTTPRoute", "Ingress", "https"],
