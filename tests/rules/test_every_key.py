@@ -72,7 +72,9 @@ SPECS: dict[tuple[str, str], list[dict[str, Any]]] = {
             ],
         },
     ],
-    ("security.istio.io", "PeerAuthentication"): [{}],
+    ("security.istio.io", "PeerAuthentication"): [
+        {"selector": {"matchLabels": {"app": "a"}}, "portLevelMtls": {"80": {}}}
+    ],
     ("gateway.networking.k8s.io", "Gateway"): [
         {
             "gatewayClassName": "istio",

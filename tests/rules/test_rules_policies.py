@@ -51,8 +51,33 @@ def test_an_empty_selector_takes_the_whole_namespace(selector: str) -> None:
     assert policy(f"spec: {{selector: {selector}}}").selector == ()
 
 
+SELECTED = "selector: {matchLabels: {app: a}}"
+
+
+def test_modes_of_ports() -> None:
+    assert not policy(f"spec: {{{SELECTED}}}").has_port_modes
+    port_modes = "portLevelMtls: {'80': {mode: DISABLE}, 81: {mode: UNSET}}"
+    assert policy(f"spec: {{{SELECTED}, {port_modes}}}").has_port_modes
+
+
 REFUSED = {
-    "per port": ("spec: {portLevelMtls: {}}", "4:8: spec.portLevelMtls is not supported yet"),
+    "per port of a namespace": (
+        "spec: {portLevelMtls: {'80': {mode: STRICT}}}",
+        "4:23: spec.portLevelMtls: a policy of a whole namespace has no modes of ports",
+    ),
+    "per port, without a port": (
+        f"spec: {{{SELECTED}, portLevelMtls: {{}}}}",
+        "4:58: spec.portLevelMtls: expected at least one port, found a mapping",
+    ),
+    "no such port": (
+        f"spec: {{{SELECTED}, portLevelMtls: {{'0': {{}}}}}}",
+        "4:64: spec.portLevelMtls.0: '0' is no port: 1 to 65535",
+    ),
+    "no such mode of a port": (
+        f"spec: {{{SELECTED}, portLevelMtls: {{'80': {{mode: STRIKT}}}}}}",
+        "4:72: spec.portLevelMtls.80.mode: 'STRIKT' is not one of DISABLE, PERMISSIVE, STRICT, "
+        "UNSET; did you mean 'STRICT'?",
+    ),
     "no such mode": (
         "spec: {mtls: {mode: STRIKT}}",
         "4:21: spec.mtls.mode: 'STRIKT' is not one of DISABLE, PERMISSIVE, STRICT, UNSET; "

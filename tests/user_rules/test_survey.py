@@ -169,7 +169,10 @@ spec: {template: {metadata: {labels: {app: auth}}}}
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: auth}
-spec: {selector: {matchLabels: {app: auth}}, mtls: {mode: STRICT}}
+spec:
+  selector: {matchLabels: {app: auth}}
+  mtls: {mode: STRICT}
+  portLevelMtls: {8000: {mode: DISABLE}}
 """
 
 
@@ -180,7 +183,9 @@ def test_a_strict_workload_is_asked_by_its_rules_and_its_mtls_is_not_proven(
     (tmp_path / "rules.yaml").write_text(f"{STRICT}---\n{RULE.replace('shop', 'auth')}")
     ended = meshproof("test", "--rules", "rules.yaml")
     assert ended.code == 0, ended.output
-    assert "spec.mtls.mode is not proven by requests" in " ".join(ended.output.split())
+    output = " ".join(ended.output.split())
+    assert "spec.mtls.mode is not proven by requests" in output
+    assert "spec.portLevelMtls.8000.mode is not proven by requests" in output
 
 
 def test_the_service_of_a_gateway_tells_nothing_of_the_apps_of_its_namespace(

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from meshproof.base.errors import BadRules
 from meshproof.base.names import ROOT_NAMESPACE, Labels
 from meshproof.documents.lookup import find_values, read_labels, read_spec, read_text
-from meshproof.documents.manifest import Document
+from meshproof.documents.manifest import Document, Value
 from meshproof.inventory.problems import Problems
 
 KIND = "PeerAuthentication"
+_MAX_PORT = 65535
 _MODES = ("DISABLE", "PERMISSIVE", "STRICT", "UNSET")
 
 
@@ -63,6 +64,7 @@ def _find_problems(document: Document) -> Problems:
             mode = mtls.get("mode")
             if mode is not None:
                 mode.choice(*_MODES)
+        _check_port_modes(spec.get("portLevelMtls"), selector)
         if selector is not None:
             labels = selector.get("matchLabels")
             has_labels = labels is not None and bool(labels.text_mapping())
@@ -71,3 +73,22 @@ def _find_problems(document: Document) -> Problems:
                     f"in {ROOT_NAMESPACE} a policy with a selector has no effect"
                 )
     return problems
+
+
+def _check_port_modes(port_modes: Value | None, selector: Value | None) -> None:
+    """Raise BadRules for modes of ports that Istio's validation refuses."""
+    if port_modes is None:
+        return
+    match_labels = selector.get("matchLabels") if selector is not None else None
+    if match_labels is None or not match_labels.text_mapping():
+        raise port_modes.at.error(
+            f"{port_modes.path}: a policy of a whole namespace has no modes of ports"
+        )
+    if not port_modes.mapping():
+        raise port_modes.error("at least one port")
+    for port, port_mode in port_modes.mapping().items():
+        if not (port.isdecimal() and 1 <= int(port) <= _MAX_PORT):
+            raise port_mode.at.error(f"{port_mode.path}: '{port}' is no port: 1 to {_MAX_PORT}")
+        mode = port_mode.get("mode")
+        if mode is not None:
+            mode.choice(*_MODES)

@@ -239,13 +239,15 @@ class Gateway:
 class PeerPolicy:
     """Which transport sidecars accept, in the mesh (root namespace), a namespace or workloads.
 
-    A `mode` of None means the mode of the next wider policy.
+    A `mode` of None means the mode of the next wider policy. With `has_port_modes` some ports have
+    another one.
     """
 
     namespace: str
     mode: MtlsMode | None
     at: At = field(compare=False)
     selector: Labels = ()
+    has_port_modes: bool = False
 
 
 @dataclass(frozen=True)

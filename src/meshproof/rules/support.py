@@ -73,7 +73,7 @@ SUPPORT = {
             *(f"spec.servers.tls.{key}" for key in _TLS_KEYS_NOT_ASKED),
         ),
     ),
-    ("security.istio.io", "PeerAuthentication"): Support({"spec.portLevelMtls": ""}),
+    ("security.istio.io", "PeerAuthentication"): Support(without_effect=("spec.portLevelMtls",)),
     ("gateway.networking.k8s.io", "Gateway"): Support(
         unsupported=dict.fromkeys(
             (

@@ -126,3 +126,9 @@ def test_callers_take_only_the_identities_of_the_pods_behind_a_cluster() -> None
     ]
     assert plain["match"] == {}
     assert plain["transport_socket"] == translate.PLAINTEXT_SOCKET
+
+
+def test_modes_of_ports_are_not_served() -> None:
+    text = TEXT.format(name="v2", namespace="default", spec=f"{V2}portLevelMtls: {{80: {{}}}}")
+    with pytest.raises(BadRules, match=r"^r.yaml:2:1: spec.portLevelMtls is not supported yet$"):
+        snapshot(text)

@@ -92,6 +92,9 @@ class Snapshot:
     serves_dead_ends: bool = False
 
     def __post_init__(self) -> None:
+        for policy in self.rules.policies:
+            if policy.has_port_modes:
+                raise policy.at.unsupported("spec.portLevelMtls is not supported yet")
         for table in self.rules.tables:
             self._check_gateways(table)
             for host in table.hosts if _applies_to_sidecars(table) else ():

@@ -18,6 +18,7 @@ def read_peer_policies(documents: Iterable[CheckedDocument]) -> tuple[PeerPolicy
             _find_mode(policy.mode),
             policy.document.at,
             policy.selector or (),
+            policy.has_port_modes,
         )
         for policy in read_valid(documents, read_peer_authentications)
     )
