@@ -101,6 +101,151 @@ def test_a_conversion_that_loses_its_subsets_is_found(compare: Compare) -> None:
     assert changes["GET shop.example/"] == ("web", "answered 404")
 
 
+ACTIONS = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [gw]
+  http:
+  - match: [{uri: {prefix: /old}}]
+    redirect: {uri: /new}
+  - match: [{uri: {prefix: /fixed}}]
+    directResponse: {status: 200, body: {string: "hello"}}
+  - match: [{uri: {prefix: /cart}}]
+    #extra
+    route:
+    - destination: {host: cart, subset: v1}
+      weight: 75
+      #headers
+    - destination: {host: cart, subset: v2}
+      weight: 25
+"""
+_REQUEST = "GET shop.example/cart"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "request_text", "words"),
+    [
+        ("redirect: {uri: /new}", "redirect: {uri: /newer}", "GET shop.example/old", "/newer"),
+        (
+            "redirect: {uri: /new}",
+            "redirect: {uri: /new, redirectCode: 308}",
+            "GET shop.example/old",
+            "308",
+        ),
+        (
+            "redirect: {uri: /new}",
+            "redirect: {uri: /new, port: 8080}",
+            "GET shop.example/old",
+            "http://shop.example:8080/new",
+        ),
+        ('string: "hello"', 'string: "bye"', "GET shop.example/fixed", "body 'bye'"),
+        (
+            "#headers",
+            "headers: {request: {set: {x-a: b}}}",
+            "GET shop.example/cart",
+            "x-a arrives as 'b'",
+        ),
+    ],
+)
+def test_a_changed_action_is_named(
+    compare: Compare, before: str, after: str, request_text: str, words: str
+) -> None:
+    code, report = compare(ACTIONS, ACTIONS.replace(before, after), "--no-send")
+    assert code == 1
+    changes = list_changes(report)
+    assert (changes[0][0], len(changes)) == (request_text, 1)
+    assert words in changes[0][2]
+
+
+def test_headers_that_move_to_another_destination_are_found(compare: Compare) -> None:
+    changed = "headers: {request: {set: {x-a: b}}}"
+    before = ACTIONS.replace("#headers", changed)
+    after = ACTIONS.replace("weight: 25", f"weight: 25\n      {changed}")
+    code, report = compare(before, after, "--no-send")
+    assert (code, list_changes(report)[0][0]) == (1, _REQUEST)
+
+
+POLICY = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: shop}
+spec:
+  host: web
+  trafficPolicy:
+    loadBalancer: {consistentHash: {httpHeaderName: x-user}}
+    connectionPool: {http: {http1MaxPendingRequests: 3}}
+---
+"""
+
+
+def test_a_lost_hash_and_a_lost_limit_are_named_with_the_request_that_has_them(
+    compare: Compare,
+) -> None:
+    code, report = compare(POLICY + RULE, RULE, "--no-send")
+    assert code == 1
+    ((request, before, after),) = list_changes(report)
+    assert request == "GET shop.example/"
+    for name in ("loadBalancer.consistentHash.httpHeaderName", "http1MaxPendingRequests"):
+        assert name in before
+        assert name in after
+    assert "x-user for web" in before
+
+
+def test_a_destination_of_weight_0_changes_nothing(compare: Compare) -> None:
+    zero = "\n    - {destination: {host: web}, weight: 0}\n"
+    after = ACTIONS.replace("weight: 25\n", f"weight: 25{zero}")
+    code, report = compare(ACTIONS, after, "--no-send")
+    assert (code, report["changes"]) == (0, [])
+
+
+def test_a_renamed_host_with_a_subset_is_named_with_its_request(compare: Compare) -> None:
+    after = RULE.replace("host: cart, subset: v2}}]", "host: crat, subset: v2}}]")
+    code, report = compare(RULE, after, "--no-send")
+    assert code == 1
+    changes = {request: (before, after) for request, before, after in list_changes(report)}
+    before_text, after_text = changes["GET shop.example/cart x-beta: true"]
+    assert before_text == "cart v2"
+    assert "VirtualService shop/shop is not checked: subset 'v2' of crat.shop" in after_text
+    assert any("subset 'v2' of crat.shop" in line for line in report["not_compared"])
+
+
+AUTHENTICATION = """\
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+---
+"""
+FILTER = """\
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: lua, namespace: shop}
+spec: {}
+---
+"""
+
+
+def test_what_is_not_compared_is_named(compare: Compare) -> None:
+    code, report = compare(AUTHENTICATION + RULE, RULE, "--no-send")
+    assert (code, report["changes"]) == (0, [])
+    (line,) = report["not_compared"]
+    assert "PeerAuthentication shop/strict spec.mtls.mode STRICT" in line
+    _, report = compare(AUTHENTICATION + RULE, AUTHENTICATION + RULE, "--no-send")
+    assert report["not_compared"] == []
+
+
+def test_an_object_that_is_not_checked_is_named_and_never_green(compare: Compare) -> None:
+    code, report = compare(FILTER + RULE, RULE, "--no-send")
+    assert (code, report["changes"]) == (3, [])
+    assert any("EnvoyFilter shop/lua" in line for line in report["not_compared"])
+    allowed = ("--allow-unsupported", "EnvoyFilter/lua")
+    code, _ = compare(FILTER + RULE, RULE, "--no-send", *allowed)
+    assert code == 0
+
+
 def test_expected_changes_are_taken_and_one_that_does_not_come_is_said(compare: Compare) -> None:
     expected = Path("changes.txt")
     expected.write_text("# the canary grows\n~ GET shop.example/cart    v1 -> v2\n")

@@ -34,7 +34,8 @@ DESCRIPTION = (
 )
 EPILOG = (
     "It ends with 0 where nothing changes but what --expect-changes names, and with 1 otherwise, "
-    "or where a mesh does not do what its rules say."
+    "or where a mesh does not do what its rules say. It ends with 3 where nothing changes, but an "
+    "object of a side is not checked that --allow-unsupported does not name."
 )
 
 
@@ -73,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
             stack.enter_context(sides.opened_side(sides.parse_side(text), reading))
             for text in (options.before, options.after)
         )
+        before, after = changes.align_policies(before, after)
         is_pair = not options.no_send and _have_own_meshes(before, after)
         requests = changes.compare_requests(before, after, has_neighbours=is_pair)
         differences = changes.group_changes(requests)
@@ -81,13 +83,20 @@ def run(options: argparse.Namespace) -> int:
             asked = _ask_meshes(before, after, requests, options)
         unexpected, unchanged = changes.split_expected(differences, expected)
         lost = list(changes.list_lost_routes(before, after))
+        not_compared = list(changes.list_not_compared(before, after))
         if options.output == "json":
-            print_json(_to_json(requests, differences, lost, asked, unchanged))
+            print_json(_to_json(requests, differences, lost, asked, unchanged, not_compared))
         else:
-            lines = _render(before, after, requests, differences, lost, asked, unchanged)
+            lines = _render(
+                before, after, requests, differences, lost, asked, unchanged, not_compared
+            )
             write("".join(f"{escape_line(line)}\n" for line in lines))
-    is_red = unexpected or unchanged or asked.is_red
-    return errors.EXIT_FAILED if is_red else errors.EXIT_PASSED
+    if unexpected or unchanged or asked.is_red:
+        return errors.EXIT_FAILED
+    has_unread = any(
+        entry.exit_code for side in (before, after) for entry in side.user_rules.excluded
+    )
+    return errors.EXIT_INCONCLUSIVE if has_unread else errors.EXIT_PASSED
 
 
 def _read_expected(path: str | None) -> list[str]:
@@ -212,16 +221,19 @@ def _render(
     lost: Sequence[str],
     asked: _Asked,
     unchanged: Sequence[str],
+    not_compared: Sequence[str],
 ) -> Iterator[str]:
     """Yield the lines of the report."""
     for side in (before, after):
-        notes = (*side.user_rules.world_notes, *map(str, side.user_rules.excluded))
+        notes = side.user_rules.world_notes
         yield from (side.name_places(f"{side.name.text}: {note}") for note in notes)
+    yield from (f"not compared: {line}" for line in not_compared)
     for change in differences:
         request = change.smallest
         yield f"~ {request.text}"
-        yield f"    {request.before.text}  ({request.before.place or 'no route'})"
-        yield f"    -> {request.after.text}  ({request.after.place or 'no route'})"
+        before_text, after_text = request.texts
+        yield f"    {before_text}  ({request.before.place or 'no route'})"
+        yield f"    -> {after_text}  ({request.after.place or 'no route'})"
         if len(change.requests) > 1:
             yield f"    {pluralize(len(change.requests) - 1, 'more request')} in the same way"
     yield from (f"- {line}" for line in lost)
@@ -255,6 +267,7 @@ def _to_json(
     lost: Sequence[str],
     asked: _Asked,
     unchanged: Sequence[str],
+    not_compared: Sequence[str],
 ) -> dict[str, Any]:
     """Return the report as a JSON value."""
     return {
@@ -263,11 +276,11 @@ def _to_json(
             {
                 "request": change.smallest.text,
                 "before": {
-                    "answer": change.smallest.before.text,
+                    "answer": change.smallest.texts[0],
                     "place": change.smallest.before.place,
                 },
                 "after": {
-                    "answer": change.smallest.after.text,
+                    "answer": change.smallest.texts[1],
                     "place": change.smallest.after.place,
                 },
                 "requests": [request.text for request in change.requests],
@@ -287,4 +300,5 @@ def _to_json(
             for difference in asked.mesh_differences
         ],
         "expected_but_unchanged": list(unchanged),
+        "not_compared": list(not_compared),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from meshproof.base.names import Labels, sort_labels
 from meshproof.documents.manifest import At, Document, Value
 
@@ -74,3 +76,15 @@ def read_labels(value: Value | None) -> Labels:
     """Return the labels in a mapping, none if it is no mapping; what is no text is empty."""
     content = value.content if value is not None and isinstance(value.content, dict) else {}
     return sort_labels({key: read_text(value) for key, value in content.items()})
+
+
+def list_leaf_texts(value: Value, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path below a value, and the text, of each value in it that holds no others."""
+    if isinstance(value.content, dict):
+        for key, child in value.content.items():
+            yield from list_leaf_texts(child, f"{path}.{key}" if path else key)
+    elif isinstance(value.content, list):
+        for index, child in enumerate(value.content):
+            yield from list_leaf_texts(child, f"{path}[{index}]")
+    elif value.content is not None:
+        yield path, str(value.content)

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from meshproof.base.errors import BadRules
 from meshproof.base.names import Labels, qualify_host
-from meshproof.documents.lookup import find_values, read_labels, read_spec, read_text
+from meshproof.documents.lookup import (
+    find_values,
+    list_leaf_texts,
+    read_labels,
+    read_spec,
+    read_text,
+)
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.inventory.problems import Problems
 
@@ -52,6 +58,30 @@ def read_destination_rules(documents: Iterable[Document]) -> tuple[DestinationRu
     A trafficPolicy is handed on as it is. The host of a rule without any is empty.
     """
     return tuple(map(_read_destination_rule, documents))
+
+
+def read_traffic_settings(
+    documents: Iterable[Document],
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Return the settings of traffic policies by host and subset, "" for those of a whole rule.
+
+    A setting is the path of a value below its trafficPolicy, and its text.
+    """
+    settings: dict[str, dict[str, dict[str, str]]] = {}
+    for rule in read_destination_rules(documents):
+        by_subset = settings.setdefault(rule.host, {})
+        entries = find_values(rule.document.root, "spec", "subsets")
+        parts = [("", value) for value in find_values(rule.document.root, "spec")]
+        parts += [
+            (subset.name, entry)
+            for entry in entries
+            if isinstance(entry.content, dict)
+            for subset in _read_subset(entry)
+        ]
+        for name, part in parts:
+            for policy in find_values(part, "trafficPolicy"):
+                by_subset.setdefault(name, {}).update(list_leaf_texts(policy))
+    return settings
 
 
 def _read_destination_rule(document: Document) -> DestinationRule:

@@ -178,7 +178,7 @@ class RunOptions:
         (),
         Text("KIND/NAME[:FIELD]", r"[^/:]+/[^:]+(:.+)?", "KIND/NAME[:FIELD]"),
         "an object of the rules that need not be supported: the run ends with 3 for any other",
-        (*_RUN, "plan", "smoke"),
+        (*_RUN, "plan", "smoke", "compare"),
         is_repeatable=True,
     )
     no_render: bool = _option(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from meshproof.base.errors import UsageError
 from meshproof.base.names import MESH, format_labels
 from meshproof.oracle.case import Case
-from meshproof.oracle.conditions import Call
+from meshproof.oracle.conditions import Call, shorten
 from meshproof.oracle.explanation import Explanation
 from meshproof.rules.model import INGRESS
 from meshproof.user_rules.asking import describe_answer, list_changes
 from meshproof.user_rules.neighbours import list_neighbours
 from meshproof.user_rules.not_proven import name_route
+from meshproof.user_rules.route_settings import Settings, describe_differing, list_settings
 from meshproof.user_rules.sides import Side
 
+_SERVING_KINDS = (*("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule"), "VirtualService", "Gateway")
+_OLD_POLICY = "DestinationPolicy"
 #: What a side that a request does not reach at all answers.
 NOT_SERVED = "not served"
 
@@ -24,17 +27,32 @@ NOT_SERVED = "not served"
 class Answer:
     """What a side does with a request: in words, and by parts that compare equal if it is the same.
 
-    `place` is that of the route that takes it, "" for none.
+    `place` is that of the route that takes it, "" for none. `settings` are those of that route,
+    None where no destination answers.
     """
 
     text: str
     parts: tuple[object, ...] = ()
     place: str = ""
     case: Case | None = None
+    settings: Settings | None = field(default=None, hash=False)
 
     def is_same(self, answer: Answer) -> bool:
         """Say whether no request tells one from the other."""
-        return self.parts == answer.parts
+        return self.parts == answer.parts and self.settings == answer.settings
+
+    def with_differing(self, answer: Answer) -> Answer:
+        """Return the answer with its settings in words, as far as the other has different ones."""
+        if self.settings is None:
+            return self
+        differing = describe_differing(self.settings, answer.settings or {})
+        return replace(self, text="; ".join((self.text, *differing)))
+
+    @property
+    def location(self) -> str:
+        """Where a redirect leads, "" for none."""
+        reply = self.case.answer.proxy_reply if self.case else None
+        return reply.location if reply else ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,15 @@ class ComparedRequest:
             labels = format_labels(call.source)
             caller = f" from {call.namespace}{f'/{labels}' if labels else ''}"
         return f"{call.method} {call.host_header}{port}{call.request_target}{headers}{caller}"
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """What both sides do with it, in words, with all that differs."""
+        before, after = self.before, self.after
+        texts = before.text, after.text
+        if texts[0] == texts[1] and before.location != after.location:
+            return f"{texts[0]} ({before.location})", f"{texts[1]} ({after.location})"
+        return texts
 
     @property
     def is_changed(self) -> bool:
@@ -89,15 +116,15 @@ def compare_requests(
 ) -> list[ComparedRequest]:
     """Return the requests of both sides' cases, each with what both do with it.
 
+    Cases that instruct a workload (to fail, or to be late) ask no other request than the plain
+    one of their route, and what they show is in its settings.
+
     With `has_neighbours` those around them follow, which no case asks.
     Raises UsageError where the sides have no host in common.
     """
     _require_common_host(before, after)
     calls = dict.fromkeys(
-        _as_called(case.call)
-        for side in (before, after)
-        for case in side.user_rules.plan.cases
-        if not case.answer.instruction_headers
+        _as_called(case.call) for side in (before, after) for case in side.user_rules.plan.cases
     )
     requests = [_compare(before, after, call) for call in calls]
     if has_neighbours:
@@ -108,7 +135,10 @@ def compare_requests(
 
 def _compare(before: Side, after: Side, call: Call) -> ComparedRequest:
     """Return a call with what both sides do with it."""
-    return ComparedRequest(call, _find_answer(before, call), _find_answer(after, call))
+    answers = _find_answer(before, call), _find_answer(after, call)
+    return ComparedRequest(
+        call, answers[0].with_differing(answers[1]), answers[1].with_differing(answers[0])
+    )
 
 
 def group_changes(requests: Iterable[ComparedRequest]) -> list[Change]:
@@ -123,6 +153,27 @@ def group_changes(requests: Iterable[ComparedRequest]) -> list[Change]:
         Change(min(group, key=lambda request: request.size), tuple(group))
         for group in groups.values()
     ]
+
+
+def align_policies(before: Side, after: Side) -> tuple[Side, Side]:
+    """Return both sides, without traffic policies where one has them in an older dialect."""
+    kinds = {entry.kind for side in (before, after) for entry in side.user_rules.documents}
+    if _OLD_POLICY not in kinds:
+        return before, after
+    return replace(before, compares_policies=False), replace(after, compares_policies=False)
+
+
+def list_not_compared(before: Side, after: Side) -> Iterator[str]:
+    """Yield each object that is not checked, and each setting of one side that none compares."""
+    for side in (before, after):
+        for entry in side.user_rules.excluded:
+            yield side.name_places(f"{side.name.text}: {entry}")
+        for note in side.user_rules.notes:
+            if note.startswith("left out"):
+                yield f"{side.name.text}: {note}"
+    unheld = before.list_unheld(), after.list_unheld()
+    for side, own, other in ((before, *unheld), (after, unheld[1], unheld[0])):
+        yield from (f"{side.name.text}: {own[what]}" for what in own if what not in other)
 
 
 def list_lost_routes(before: Side, after: Side) -> Iterator[str]:
@@ -148,8 +199,11 @@ def _require_common_host(before: Side, after: Side) -> None:
         dict.fromkeys(host for table in side.user_rules.rules.tables for host in table.hosts)
         for side in (before, after)
     ]
-    if not set(hosts[0]) & set(hosts[1]) and not any(
-        "*" in host for host in (*hosts[0], *hosts[1])
+    is_unread = any(side.user_rules.excluded for side in (before, after))
+    if (
+        not set(hosts[0]) & set(hosts[1])
+        and not is_unread
+        and not any("*" in host for host in (*hosts[0], *hosts[1]))
     ):
         names = (", ".join(list(side_hosts)[:3]) or "none" for side_hosts in hosts)
         raise UsageError(
@@ -173,20 +227,61 @@ def _find_answer(side: Side, call: Call) -> Answer:
     if not call.gateway:
         gateways = explainer.list_gateways(call.host, call.port)
         if not gateways:
-            return Answer(NOT_SERVED)
+            return _make_unserved(side)
         call = replace(call, gateway=gateways[0].name)
     explanation = explainer.explain(call)
     if explanation is None:
-        return Answer(NOT_SERVED)
-    place = explanation.taken.route.at if explanation.taken else ""
+        return _make_unserved(side)
+    route = explanation.taken.route if explanation.taken else None
     return Answer(
         "; ".join(
-            (describe_answer(explanation), *list_changes(explanation), *_list_ends(explanation))
+            (
+                describe_answer(explanation),
+                *list_changes(explanation),
+                *_list_reply_parts(explanation),
+                *_list_ends(explanation),
+                *(() if explanation.taken else _list_unread(side)),
+            )
         ),
         _list_parts(explanation),
-        side.name_places(str(place)),
+        side.name_places(str(route.at)) if route else "",
         explanation.case,
+        _find_settings(side, explanation),
     )
+
+
+def _find_settings(side: Side, explanation: Explanation) -> Settings | None:
+    """Return the settings of the route that takes a call, None where no destination answers."""
+    if explanation.case is None or not explanation.case.shares:
+        return None
+    if explanation.taken is None:
+        return {}
+    route = explanation.taken.route
+    return {**list_settings(route), **side.list_settings(route)}
+
+
+def _make_unserved(side: Side) -> Answer:
+    """Return the answer of a side where nothing serves a call, with what of it was not read."""
+    unread = list(_list_unread(side))
+    return Answer("; ".join(unread or [NOT_SERVED]))
+
+
+def _list_unread(side: Side) -> Iterator[str]:
+    """Yield the routes and Gateways of a side that are not checked: they may serve a call."""
+    for entry in side.user_rules.excluded:
+        if entry.name.partition(" ")[0] in _SERVING_KINDS:
+            yield f"not known: {side.name_places(str(entry))}"
+
+
+def _list_reply_parts(explanation: Explanation) -> Iterator[str]:
+    """Yield what of a proxy's own reply its summary does not say."""
+    reply = explanation.case.answer.proxy_reply if explanation.case else None
+    if reply is None:
+        return
+    if reply.body:
+        yield f"body {shorten(reply.body)!r}"
+    for name, value in reply.response_headers:
+        yield f"{name} is removed" if value is None else f"{name} comes back as '{shorten(value)}'"
 
 
 def _list_ends(explanation: Explanation) -> Iterator[str]:
@@ -202,13 +297,15 @@ def _list_parts(explanation: Explanation) -> tuple[object, ...]:
         return ("outside",)
     answer = case.answer
     return (
-        frozenset((share[0].host, share[0].labels, round(share[1], 9)) for share in case.shares),
+        frozenset(
+            (destination.host, destination.labels, round(share, 9), arrival)
+            for (destination, share), arrival in zip(case.shares, answer.arrivals, strict=False)
+            if share
+        ),
         answer.proxy_reply,
         answer.proxy_reply_share,
-        frozenset(answer.arrivals),
+        answer.refuses_tls,
         answer.min_seconds,
-        answer.delayed_share,
-        frozenset((mirror.host, mirror.labels, share) for mirror, share in answer.mirrors),
         frozenset(str(dead_end.destination) for dead_end in case.dead_ends),
     )
 

@@ -105,6 +105,7 @@ class UserRules:
     objects of one name are among the rules. `lint_errors` and `route_warnings` are what lint says,
     the latter by table and route; `lint_notes` is what it says of no route. `intent_share` is the
     share of the routes (0..1) that an expectation is about, None where there is no intent.
+    `documents` are all objects that are checked, with those that they stand on.
     """
 
     rules: RuleSet
@@ -120,6 +121,7 @@ class UserRules:
     )
     lint_notes: tuple[str, ...] = ()
     intent_share: float | None = None
+    documents: tuple[Document, ...] = field(default=(), repr=False)
 
     @cached_property
     def workloads(self) -> Workloads:
@@ -429,7 +431,13 @@ def _build_user_rules(
     plan = derive.derive(rule_set, known_hosts.http_ports, known_hosts.world.list_lone_namespaces())
     plan = mark_dead_ends(plan, known_hosts, rule_set)
     plan = merge_twins(plan, Workloads(plan_echo_workloads(rule_set, known_hosts)))
-    return UserRules(rule_set, plan, known_hosts, tuple(gaps.find_unproven_fields(documents)))
+    return UserRules(
+        rule_set,
+        plan,
+        known_hosts,
+        tuple(gaps.find_unproven_fields(documents)),
+        documents=tuple(documents),
+    )
 
 
 def _is_of_mesh(document: Document) -> bool:

@@ -9,11 +9,13 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from meshproof.base.errors import UsageError, suggest_nearest
 from meshproof.mesh.protocol import RULE_MESHES
-from meshproof.user_rules import live, loading
+from meshproof.rules.model import Route
+from meshproof.user_rules import destination_settings, live, loading
 from meshproof.user_rules.loading import ReadingOptions, UserRules
 
 _GIT_SECONDS = 60
@@ -36,11 +38,41 @@ class SideName:
 
 @dataclass(frozen=True)
 class Side:
-    """The rules of a side. `folder` is where a revision's files are, which messages do not name."""
+    """The rules of a side. `folder` is where a revision's files are, which messages do not name.
+
+    Without `compares_policies` the other side says its traffic policies in words of its own.
+    """
 
     name: SideName
     user_rules: UserRules
     folder: str = ""
+    compares_policies: bool = True
+
+    def list_settings(self, route: Route) -> dict[str, str]:
+        """Return the settings of a route's destinations: ports and traffic policies."""
+        policies = self._policies.list_settings(route) if self.compares_policies else ()
+        return {
+            **dict(destination_settings.list_ports(route, self.user_rules.known_hosts)),
+            **dict(policies),
+        }
+
+    def list_unheld(self) -> dict[str, str]:
+        """Return what neither requests nor settings compare: what it is -> its line."""
+        documents = self.user_rules.documents
+        unheld = dict(destination_settings.list_left_out(documents, not self.compares_policies))
+        lines = {what: f"{place}: {text}" for what, (place, text) in unheld.items()}
+        for table in self.user_rules.rules.tables:
+            for route in table.routes:
+                for text in destination_settings.list_unknown_ports(
+                    route, self.user_rules.known_hosts
+                ):
+                    lines.setdefault(text, f"{route.at}: {text}")
+        return {what: self.name_places(line) for what, line in lines.items()}
+
+    @cached_property
+    def _policies(self) -> destination_settings.TrafficPolicies:
+        """What its DestinationRules say of traffic."""
+        return destination_settings.TrafficPolicies(self.user_rules.documents)
 
     def name_places(self, text: str) -> str:
         """Return a text with the places of a revision as `REVISION:PATH`."""
