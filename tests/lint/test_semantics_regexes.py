@@ -56,6 +56,7 @@ def cookie(match_type: str, text: str) -> str:
         ("a{1001}", "invalid repetition size", ""),
         ("(a", "missing )", ""),
         ("*a", "no argument for repetition operator", ""),
+        ("*", "no argument for repetition operator", ""),
     ],
 )
 def test_what_re2_rejects_is_named(pattern: str, message: str, repair: str) -> None:
@@ -214,3 +215,15 @@ def test_dots_of_an_origin_are_escaped(text: str, escaped: str) -> None:
 def test_the_repair_keeps_alternatives(text: str, repair: str) -> None:
     hit = lint_match(cookie("regex", text))
     assert (hit.code, hit.suggestion) == ("MP0403", repair)
+
+
+def test_the_regex_star_means_any_value_among_withoutheaders_alone() -> None:
+    # istiod: pkg/config/validation/virtualservice.go, validateHTTPRouteMatchRequest. Found by the
+    # generated sets of seed 1 (set 45): `uri: {regex: "*"}` went through where no request shows it.
+    star = "{regex: '*'}"
+    of_uri, of_header = (
+        {finding.code for finding in lint_route(format_match(match))}
+        for match in (f"uri: {star}", f"withoutHeaders: {{a: {star}}}")
+    )
+    assert "MP0401" in of_uri
+    assert "MP0401" not in of_header

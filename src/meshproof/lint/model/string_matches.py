@@ -47,8 +47,13 @@ def read_regexes(project: Project) -> Iterator[StringMatch]:
 
 
 def _list_strings(condition: WrittenCondition) -> Iterator[StringMatch]:
-    """Yield the strings of a condition. `regex: "*"` means present."""
+    """Yield the strings of a condition.
+
+    The regex `*`, which is none, means any value for istiod among withoutHeaders; elsewhere its
+    webhook refuses it (validateHTTPRouteMatchRequest).
+    """
     for kind, value in condition.strings:
-        if isinstance(value.content, str) and (kind, value.content) != ("regex", "*"):
+        is_any = condition.negated and (kind, value.content) == ("regex", "*")
+        if isinstance(value.content, str) and not is_any:
             part = f"{condition.part} {condition.name.lower()}".strip()
             yield StringMatch(part, kind, value.content, value.at)
