@@ -26,6 +26,14 @@ COMMAND = (sys.executable, "-m", "meshproof")
             "mesh dwon",
             "invalid choice: 'dwon' (choose from up, status, down); did you mean 'down'?",
         ),
+        (
+            "plan --rules k8s",
+            "takes the rules without an option: meshproof plan PATH",
+        ),
+        (
+            "lint --rules=k8s",
+            "takes the rules without an option: meshproof lint PATH",
+        ),
         ("mesh up --prot 80", "unknown argument --prot; did you mean '--port'?"),
         ("mesh up --por 80", "unknown argument --por; did you mean '--port'?"),
         ("mesh up --port http", "--port http: expected a whole number from 0 to 65535"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -57,3 +59,10 @@ def test_sets_add_up_only_for_the_same_istiod_and_sources(package: Path) -> None
 
 def test_the_sources_of_the_figure_are_there() -> None:
     assert len(set(compute_digests().values())) == 3
+
+
+def test_a_mesh_that_is_loaded_does_not_read_the_figure() -> None:
+    """Its sources are hashed only for the run that says it."""
+    loaded = "meshproof.mesh.local.mesh, meshproof.mesh.echo.mesh"
+    program = f"import sys, {loaded}\nassert 'meshproof.mesh.agreement' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)

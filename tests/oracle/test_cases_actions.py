@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from meshproof.documents.manifest import At
 from meshproof.oracle.actions import DELAY_HEADER, FAILURE_HEADER, RESPONSE_HEADER_PREFIX
 from meshproof.oracle.conditions import UNMATCHED_VALUE
-from meshproof.oracle.derive import Case, Plan
+from meshproof.oracle.derive import Case, Plan, derive
+from meshproof.rules.actions import Retries
+from meshproof.rules.model import Route, RouteTable, RuleSet, Target
 
 Routes = Callable[[str], Plan]
 HOST = "reviews.default.svc.cluster.local"
@@ -327,6 +330,18 @@ def test_a_timeout_and_one_of_each_try_are_proven_apart(
     retries = "retries: {attempts: 1, perTryTimeout: 1s, retryOn: 5xx}"
     case, *_ = of(f"{retries}\n  timeout: {timeout}", match="uri: {exact: /a}").values()
     assert case.answer.unproven == unproven
+
+
+def test_a_time_for_each_try_without_retries_is_one_that_istio_ignores() -> None:
+    """Only Gateway API says so (backendRequest): istiod refuses such a VirtualService."""
+    retries = Retries(attempts=0, per_try_seconds=1.0, conditions=())
+    here = At("g.yaml", 1)
+    route = Route((), (Target("reviews", (), 1),), here, retries=retries)
+    cases = derive(RuleSet((RouteTable(("reviews",), (route,), ("mesh",), here),))).cases
+    assert not [case.id for case in cases if "too late" in case.id]
+    assert cases[0].answer.unproven == (
+        "the perTryTimeout of 1 s: without retries Istio ignores it",
+    )
 
 
 RETRIES = {

@@ -176,7 +176,7 @@ def test_a_warning_of_what_a_dead_end_says_is_said_once() -> None:
     )
     user_rules = loading.load(["shop.yaml"])
     assert any(case.dead_ends for case in user_rules.plan.cases)
-    assert user_rules.lint_notes == ("lint finds nothing",)
+    assert user_rules.lint_notes == ("lint: 1 warning",)
 
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 1), (("--no-lint",), 0)])

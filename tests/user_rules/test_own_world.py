@@ -270,16 +270,36 @@ spec:
 """
 
 
+NO_RETRIES = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: cart}
+spec:
+  parentRefs: [{group: "", kind: Service, name: cart, port: 80}]
+  rules:
+  - retry: {attempts: 0}
+    timeouts: {backendRequest: 1s}
+    backendRefs: [{name: cart, port: 80}]
+"""
+
+
 @pytest.mark.local
 @pytest.mark.parametrize(
     ("text", "note"),
     [
+        (NO_RETRIES, "the perTryTimeout of 1 s: without retries Istio ignores it"),
         (TWINS, "no workload of namespace default is known: shop-stable.default"),
         (EVERY_POD, "no Service of namespace default is known: cart.default"),
         (EVERY_POD + CART, "no workload of namespace default is known: cart.default"),
         (OUTSIDE, "no Service of namespace default is known: catalog.default"),
     ],
-    ids=["services of one selector", "subset of every pod", "the same by a Service", "outside"],
+    ids=[
+        "try without retries",
+        "services of one selector",
+        "subset of every pod",
+        "the same by a Service",
+        "outside",
+    ],
 )
 def test_right_rules_are_green_and_say_what_is_stood_in_for(
     meshproof: Run, text: str, note: str, tmp_path: Path
@@ -288,6 +308,19 @@ def test_right_rules_are_green_and_say_what_is_stood_in_for(
     ended = meshproof("test", "--rules", "rules.yaml")
     assert ended.code == 0, ended.output
     assert note in " ".join(ended.output.split())
+
+
+def test_a_subset_that_two_rules_define_without_an_age_is_not_supported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Istio takes it: no broken promise, but one that no file decides."""
+    rules = tmp_path / "rules.yaml"
+    destination_rule = EVERY_POD.partition("---")[0]
+    other = destination_rule.replace("{name: cart}", "{name: other}").replace("v3}", "v4}")
+    rules.write_text(f"{EVERY_POD}---\n{other}")
+    assert cli.main(["plan", str(rules), "--no-lint"]) == 3
+    captured = capsys.readouterr()
+    assert "which of them holds is not specified" in captured.out + captured.err
 
 
 ROLLOUT = """\

@@ -83,7 +83,14 @@ class _Parser(argparse.ArgumentParser):
 
     def options(self) -> list[str]:
         """Return the names of its options."""
-        return re.findall(r"(?<!\w)--[\w-]+", self.format_help())
+        return [name for name in self._option_string_actions if name.startswith("--")]
+
+    def suggest(self, argument: str) -> str:
+        """Return what was meant by an unknown argument: the nearest option, or a bare path."""
+        takes_paths = any(action.metavar == "PATH" for action in self._get_positional_actions())
+        if argument.partition("=")[0] == "--rules" and takes_paths:
+            return f"; {self.prog} takes the rules without an option: {self.prog} PATH"
+        return suggest_nearest(argument, self.options())
 
 
 def build_whole_parser() -> argparse.ArgumentParser:
@@ -195,9 +202,7 @@ def _run_command(arguments: list[str]) -> int:
     options, unknown = parser.parse_known_args(arguments)
     if unknown and options.command != "test":
         subparser: _Parser = options.parser
-        subparser.error(
-            f"unknown argument {unknown[0]}{suggest_nearest(unknown[0], subparser.options())}"
-        )
+        subparser.error(f"unknown argument {unknown[0]}{subparser.suggest(unknown[0])}")
     if options.command is None:
         parser.print_help()
         return errors.EXIT_USAGE

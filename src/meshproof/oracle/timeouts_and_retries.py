@@ -87,9 +87,19 @@ def list_unproven(route: Route) -> Iterator[str]:
         if route.fault or not _can_prove_retries(route.retries, route.timeout):
             yield f"the {route.retries.attempts} retries"
         if route.retries.per_try_seconds and (route.fault or not _compute_try_delay(route)):
-            yield f"the perTryTimeout of {route.retries.per_try_seconds:.4g} s"
+            ignored = "" if route.retries.attempts else ": without retries Istio ignores it"
+            yield f"the perTryTimeout of {route.retries.per_try_seconds:.4g} s{ignored}"
     if fault.abort_percent:
         yield from (f"the copies for {to_destination(mirror.target)}" for mirror in route.mirrors)
+
+
+def _get_try_limit(route: Route) -> float:
+    """Return the perTryTimeout in seconds, 0 for none.
+
+    Without attempts istiod serves no retry policy, which alone can hold it (retry.ConvertPolicy).
+    """
+    has_attempts = route.retries is not None and route.retries.attempts > 0
+    return route.retries.per_try_seconds if route.retries and has_attempts else 0.0
 
 
 def _count_cut_tries(route: Route) -> int:
@@ -102,7 +112,7 @@ def _count_cut_tries(route: Route) -> int:
 
 def _compute_time_limit(route: Route) -> float:
     """Return the seconds after which the proxy gives up on a silent workload, 0 for never."""
-    per_try = route.retries.per_try_seconds if route.retries else 0.0
+    per_try = _get_try_limit(route)
     limits = [limit for limit in (route.timeout or 0.0, per_try * _count_cut_tries(route)) if limit]
     return min(limits, default=0.0)
 
@@ -134,7 +144,7 @@ def _compute_try_delay(route: Route) -> float:
 
     The timeout must not come first: it would cut the request off in the same way.
     """
-    per_try = route.retries.per_try_seconds if route.retries else 0.0
+    per_try = _get_try_limit(route)
     delay = _LATE_FACTOR * per_try + _EXTRA_DELAY
     is_alone = not route.timeout or delay + _EXTRA_DELAY <= route.timeout
     return delay if per_try and is_alone and _compute_time_limit(route) <= MAX_WAIT else 0.0

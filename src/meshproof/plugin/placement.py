@@ -93,9 +93,17 @@ def count_echo_workloads(config: pytest.Config) -> int:
 
 
 def describe_proof_and_standins(config: pytest.Config) -> tuple[str, list[str]]:
-    """Return what a run on a cluster proves of user rules, and sentences about its stand-ins."""
+    """Return what a run proves beside its mesh's `proven`, and sentences about its stand-ins.
+
+    Of the local mesh that is how often it did as a real istiod does, elsewhere what holds for
+    the user's rules.
+    """
+    from meshproof.mesh.agreement import read_agreement
+
     options = get_options(config)
-    if options.mesh == "local" or not options.rules:
+    if options.mesh == "local":
+        return read_agreement().describe(), []
+    if not options.rules:
         return "", []
     if not settings.load_user_rules(config).plan.cases:
         return "", []

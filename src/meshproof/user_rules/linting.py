@@ -120,13 +120,12 @@ def build_report(
     explained = _explain_excluded(excluded, errors, places)
     own_errors = [error for error in errors if all(error is not entry for _, entry in explained)]
     dead_ends = [dead_end for case in plan.cases for dead_end in case.dead_ends]
+    all_warnings = [finding for finding in findings if finding.level is Level.WARNING]
     warnings = [
-        finding
-        for finding in findings
-        if finding.level is Level.WARNING and _find_dead_end(finding, dead_ends, places) is None
+        finding for finding in all_warnings if _find_dead_end(finding, dead_ends, places) is None
     ]
     route_warnings, other_warnings = _sort_by_route(warnings, plan, places)
-    notes = (_count_findings(len(errors), len(warnings)), *_list_notes(other_warnings))
+    notes = (_count_findings(len(errors), len(all_warnings)), *_list_notes(other_warnings))
     report = LintReport(tuple(_build_errors(own_errors, dead_ends, places)), route_warnings, notes)
     return report, tuple(entry for entry, _ in explained)
 

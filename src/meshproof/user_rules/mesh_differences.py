@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from meshproof.mesh.echo.case_mesh import CaseMesh
 from meshproof.mesh.http import HttpResponse
 from meshproof.mesh.istiod import config_dump
-from meshproof.mesh.istiod.rule_mesh import IstiodRuleMesh
 from meshproof.oracle.case import Case
 from meshproof.user_rules.changes import ComparedRequest
 from meshproof.user_rules.compare import CaseComparison
@@ -171,14 +170,15 @@ def _list_config_places(
     Those of its host come first.
     """
     cases = request.before.case, request.after.case
-    if not isinstance(before, IstiodRuleMesh) or not isinstance(after, IstiodRuleMesh):
-        return
     if cases[0] is None or cases[1] is None:
         return
-    values = before.read_config(cases[0].call), after.read_config(cases[1].call)
+    old_values = before.read_config(cases[0].call)
+    new_values = after.read_config(cases[1].call)
+    if old_values is None or new_values is None:
+        return
     host = request.call.host
     places = sorted(
-        config_dump.list_differences(*values),
+        config_dump.list_differences(old_values, new_values),
         key=lambda place: (not any(host in key for key in place[0]), place[0][0] != "route"),
     )
     for place, former, latter in places[:_MAX_PLACES]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TypeVar
 
@@ -11,23 +10,17 @@ T = TypeVar("T")
 
 def differs(first: Counter[T], second: Counter[T], alpha: float) -> bool:
     """Say whether two samples differ in the share of one answer (Fisher's exact test)."""
+    answers = first | second
     sizes = first.total(), second.total()
-    return any(
+    return len(answers) > 1 and any(
         compute_chance(first[answer], sizes[0], second[answer], sizes[1]) < alpha
-        for answer in first | second
+        for answer in answers
     )
 
 
 def compute_chance(count: int, size: int, other_count: int, other_size: int) -> float:
     """Return the chance that two equal shares give counts as far apart (two-sided)."""
-    total = count + other_count
+    from scipy.stats import fisher_exact
 
-    def weigh(value: int) -> float:
-        return math.comb(size, value) * math.comb(other_size, total - value)
-
-    observed = weigh(count)
-    least, most = max(0, total - other_size), min(total, size)
-    extreme = sum(
-        weight for value in range(least, most + 1) if (weight := weigh(value)) <= observed
-    )
-    return extreme / math.comb(size + other_size, total)
+    table = [[count, size - count], [other_count, other_size - other_count]]
+    return float(fisher_exact(table).pvalue)

@@ -4,42 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.documents.lookup import find_values, read_spec
-from meshproof.documents.manifest import Value
+from meshproof.documents.lookup import find_values, read_kind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
+from meshproof.lint.model.route_tables import read_written_routes
 
 CODE = "MP0116"
 
-#: Key of the routes -> the keys that say what happens to a request.
+#: Protocol of a route -> the keys that say what happens to a request.
 _ACTIONS = {
     "http": ("route", "redirect", "directResponse", "delegate"),
     "tcp": ("route",),
     "tls": ("route",),
 }
-_ANSWERING_FILTERS = ("requestRedirect", "extensionRef")
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each route that does not say where its requests go."""
-    for document in project.documents_of_kind("VirtualService"):
-        for key, actions in _ACTIONS.items():
-            for route in find_values(read_spec(document), key):
-                if project.lacks_keys(document, route, *actions):
-                    expected = " or ".join(actions)
-                    yield Hit(route.at, f"{route.path}: there is no {expected}", "route:")
-    for document in project.documents_of_kind("HTTPRoute", "GRPCRoute"):
-        for rule in find_values(read_spec(document), "rules"):
-            has_action = _has_answering_filter(rule)
-            if not has_action and project.lacks_keys(document, rule, "backendRefs"):
-                message = f"{rule.path}: there is no backend: status 500"
-                yield Hit(rule.at, message, "backendRefs:", Level.WARNING)  # Gateway API takes it
-
-
-def _has_answering_filter(rule: Value) -> bool:
-    """Say whether a filter answers instead of a backend."""
-    filters = find_values(rule, "filters")
-    return any(
-        isinstance(value.content, dict) and set(_ANSWERING_FILTERS) & set(value.content)
-        for value in filters
-    )
+    for route in read_written_routes(project):
+        kind, document, value = read_kind(route.document), route.document, route.value
+        if kind == "VirtualService":
+            actions = _ACTIONS[route.protocol]
+            if project.lacks_keys(document, value, *actions):
+                yield Hit(value.at, f"{value.path}: there is no {' or '.join(actions)}", "route:")
+        elif kind in ("HTTPRoute", "GRPCRoute"):
+            is_answered = route.actions.redirect or find_values(value, "filters", "extensionRef")
+            if not is_answered and project.lacks_keys(document, value, "backendRefs"):
+                message = f"{value.path}: there is no backend: status 500"
+                yield Hit(value.at, message, "backendRefs:", Level.WARNING)  # Gateway API takes it

@@ -4,38 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.documents.lookup import find_values, read_spec
-from meshproof.documents.manifest import Document
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.rules.legacy.written import find_service_host
+from meshproof.lint.model.route import Route
+from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0211"
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each RouteRule that has the precedence of an earlier one of its destination."""
-    first_documents: dict[tuple[str, object], Document] = {}
-    for document in project.named_documents("RouteRule"):
-        spec = read_spec(document)
-        if spec is None:
-            continue
-        precedence = spec.get("precedence")
-        order = precedence.content if precedence is not None else 0
-        if not isinstance(order, int):
-            continue
-        for destination in find_values(spec, "destination"):
-            host = find_service_host(destination, document.namespace)
-            first_document = first_documents.setdefault((host, order), document)
-            if _identify(first_document) == _identify(document):
+    for table in read_route_tables(project):
+        first_routes: dict[int, Route] = {}
+        for route in table.routes if table.dialect == "RouteRule" else ():
+            document = route.document
+            if project.has_defect_at(document, "spec.precedence"):
+                continue
+            first_document = first_routes.setdefault(route.precedence, route).document
+            if (first_document.namespace, first_document.name) == (
+                document.namespace,
+                document.name,
+            ):
                 continue  # the same object, or one that replaces it: MP0209
             yield Hit(
-                spec.keys.get("precedence", document.at),
-                f"the precedence of '{document.name}' is {order}, as that of "
+                route.value.keys.get("precedence", document.at),
+                f"the precedence of '{document.name}' is {route.precedence}, as that of "
                 f"'{first_document.name}' at {first_document.at}: either may win",
                 "another precedence: the higher one is asked first",
             )
-
-
-def _identify(document: Document) -> tuple[str, str]:
-    return document.namespace, document.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from meshproof.mesh.echo.listener import MarkerHeaders
@@ -33,6 +33,12 @@ class CaseMesh(Protocol):
 
     def sender(self, case: Case) -> Sender:
         """Return the client that sends a case."""
+
+    def read_config(self, call: Call) -> Mapping[tuple[str, ...], str] | None:
+        """Return what the proxy that takes a call is told: each value by its place.
+
+        None where the control plane is none of its own.
+        """
 
     def count_copies(self, case: Case, requests: Sequence[tuple[str, str]]) -> list[int]:
         """Return, for each request, how many copies of it the case's mirror destination got.

@@ -16,7 +16,6 @@ from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels, i
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
-from meshproof.mesh.agreement import read_agreement
 from meshproof.mesh.echo.listener import name_tls_listener
 from meshproof.mesh.echo.rule_mesh import LocalRuleMesh, Source, find_source
 from meshproof.mesh.echo.servers import wait_acknowledged
@@ -45,11 +44,6 @@ from meshproof.rules.model import INGRESS, Proxy, RuleSet
 
 class EchoMesh(LocalRuleMesh):
     """Real Envoys that serve rules to echo workloads; see `opened`."""
-
-    proven = (
-        "a real Envoy routes as these rules say, to workloads that only echo; "
-        "the control plane is meshproof's own translator, not istiod" + read_agreement().describe()
-    )
 
     def __init__(
         self,

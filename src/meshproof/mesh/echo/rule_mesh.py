@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Self
 
@@ -94,6 +94,10 @@ class LocalRuleMesh(ABC):
         self._servers.envoy.process.require_alive()  # our workloads: no rule of the user's is in it
         for proxy in self._list_proxies():
             proxy.require_alive()
+
+    def read_config(self, call: Call) -> Mapping[tuple[str, ...], str] | None:
+        """Return None: the config is meshproof's own."""
+        return None
 
     def explain_unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here: never."""

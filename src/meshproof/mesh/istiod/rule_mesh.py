@@ -6,7 +6,7 @@ Envoy of its own, since istiod makes the config of a proxy from its namespace an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
 from meshproof.inventory.known_hosts import KnownHosts
@@ -174,7 +174,7 @@ class IstiodRuleMesh(LocalRuleMesh):
         source = find_source(call)
         return Address(self._clients[source].address, self._call_ports[source][call.port])
 
-    def read_config(self, call: Call) -> dict[tuple[str, ...], str]:
+    def read_config(self, call: Call) -> Mapping[tuple[str, ...], str]:
         """Return what the proxy that takes a call has from istiod: each value by its place."""
         if call.gateway != MESH:
             proxy = self._ingresses[call.proxy.name].proxy

@@ -18,7 +18,6 @@ from meshproof.base.errors import MeshproofError, NotReady
 from meshproof.base.waiting import wait_for
 from meshproof.documents.manifest import Document
 from meshproof.mesh.addons import Addons
-from meshproof.mesh.agreement import read_agreement
 from meshproof.mesh.app_mesh import AppMesh
 from meshproof.mesh.envoy import hops, listeners, topology, translate
 from meshproof.mesh.envoy.admin import STATS_LISTENER
@@ -41,7 +40,7 @@ class LocalMesh(AppMesh):
     name = "local"
     proven = (
         "the rules mean what you think and a real Envoy does it; "
-        "the control plane is meshproof's own translator, not istiod" + read_agreement().describe()
+        "the control plane is meshproof's own translator, not istiod"
     )
     supports = frozenset(Feature) - {Feature.CONTROL_PLANE, Feature.SANDBOX}
     _istiod_standin = "meshproof's translator for istiod"

@@ -80,7 +80,7 @@ def _merge_into(merged_rules: list[_Merged], added: _Merged) -> None:
         is_like = added.export_to == older.export_to
         if not is_like and not (older.export_to and added.export_to > older.export_to):
             if not knows_order:
-                raise rule.at.error(
+                raise rule.at.unsupported(
                     f"{rule.host} has a DestinationRule at {older.rule.at} that is exported "
                     "otherwise; which of them holds is not specified: the younger one, and no "
                     "creationTimestamp tells it"
@@ -89,7 +89,7 @@ def _merge_into(merged_rules: list[_Merged], added: _Merged) -> None:
         known = dict(older.rule.subsets)
         for name, labels in rule.subsets:
             if not knows_order and known.get(name, labels) != labels:
-                raise rule.at.error(
+                raise rule.at.unsupported(
                     f"subset '{name}' of {rule.host} is defined twice, at {older.rule.at} with "
                     "other labels; which of them holds is not specified: the older one, and no "
                     "creationTimestamp tells it"

@@ -122,6 +122,9 @@ class Sandbox:
         """Return why a case cannot be proven here; empty if it can."""
         return self._provable.explain_unprovable(case)
 
+    def read_config(self, call: Call) -> None:
+        """Return None: nothing here compares the config of a cluster's proxies."""
+
     @contextlib.contextmanager
     def serve(self, kube: Kube, find_address: Callable[[], Address]) -> Iterator[None]:
         """Wait for the pods, then serve the rules; `find_address` finds the ingress address.
