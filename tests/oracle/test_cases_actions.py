@@ -79,12 +79,25 @@ def test_a_query_is_asked_for_where_no_condition_does(of: Of) -> None:
 def test_a_regex_rewrite_is_asked_for_by_paths_that_its_pattern_takes(of: Of) -> None:
     rewrite = r"{uriRegexRewrite: {match: '^/a/([a-z]+)/([a-z]+)', rewrite: '/\2/\1'}}"
     cases = of(f"rewrite: {rewrite}", match="uri: {prefix: /a/}").values()
-    arrivals = {case.call.path: case.answer.arrivals[0].path for case in cases}
+    taken = [case for case in cases if "which its pattern takes" in case.id]
+    arrivals = {case.call.path: case.answer.arrivals[0].path for case in taken}
     swapped = [path for path in arrivals if path.count("/") == 3]
     assert len(swapped) >= 3
     first = next(path.split("/")[2:] for path in swapped)
     assert first[0] != first[1]
     assert all(arrivals[path] != path for path in swapped)
+
+
+def test_a_regex_rewrite_is_asked_for_by_paths_that_its_pattern_just_misses(of: Of) -> None:
+    rewrite = r"{uriRegexRewrite: {match: '^/a/([a-z]+)/([0-9]+)', rewrite: '/\2/\1'}}"
+    cases = of(f"rewrite: {rewrite}", match="uri: {prefix: /a/}").values()
+    arrivals = {case.call.path: case.answer.arrivals[0].path for case in cases}
+    first = next(case.call.path for case in cases if "which its pattern takes" in case.id)
+    letters, digits = first.split("/")[2:]
+    assert arrivals[f"{first}/x"] == f"/{digits}/{letters}/x"
+    missed = {case.call.path for case in cases if "its pattern just misses" in case.id}
+    assert all(arrivals[path] == path for path in missed)
+    assert {f"/a{first}", f"/a/{letters}/a", f"/a/0/{digits}"} <= missed
 
 
 def test_a_regex_rewrite_that_no_path_shows_is_named(of: Of) -> None:
@@ -119,7 +132,7 @@ REWRITES = {
     "by regex": (
         "{uriRegexRewrite: {match: '^/(a)(.*)$', rewrite: '/\\2/\\1'}}",
         "uri: {prefix: /a}",
-        ["//a", "/x/a"],
+        ["//a", "//x/a", "/x/a"],
     ),
 }
 

@@ -80,7 +80,9 @@ TABLE = {
         "{method: {regex: GET|HEAD}}",
         [
             "method GET -> v3",
-            *[f"method {method} -> v1" for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS")],
+            *[f"method {method} -> v1" for method in ("POST", "PUT", "DELETE", "PATCH")],
+            "method HEAD -> v3",
+            "method OPTIONS -> v1",
         ],
     ),
     "authority": (
@@ -138,7 +140,27 @@ TABLE = {
     ),
     "header without a value": (
         "{withoutHeaders: {x-user: {exact: burr}}}",
-        ["no x-user -> v3", "x-user burr -> v1", "x-user meshproof-other -> v3"],
+        [
+            "no x-user -> v3",
+            "x-user burr -> v1",
+            "x-user bur (one character short) -> v3",
+            "x-user burrx (one character more) -> v3",
+            "x-user BURR (in other case) -> v3",
+            "x-user xburr (with something before it) -> v3",
+            "x-user meshproof-other -> v3",
+        ],
+    ),
+    "header without a prefix": (
+        "{withoutHeaders: {x-user: {prefix: b-}}}",
+        [
+            "no x-user -> v3",
+            "x-user b- -> v1",
+            "x-user b-x (and more) -> v1",
+            "x-user b (one character short) -> v3",
+            "x-user B- (in other case) -> v3",
+            "x-user xb- (with something before it) -> v3",
+            "x-user meshproof-other -> v3",
+        ],
     ),
     "query": (
         "{queryParams: {debug: {exact: 'on'}}}",

@@ -42,6 +42,7 @@ UNASKED = (
     "not looked for: a timeout on 1 route without",
     "not looked for: retries on 2 routes without",
     "not looked for: mirrored copies on 2 routes without",
+    "not looked for: on 1 route a timeout that comes up to half as long again and 1 s later",
     "not looked for: delays of less than 1 s, and delays of some requests only",
 )
 

@@ -7,7 +7,7 @@ names), this follows istiod.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from meshproof.base.names import CLUSTER_DOMAIN, Labels
@@ -218,6 +218,10 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
         to_path = replace(call, path=path)
         rewritten = replace(expect_answer(route, match, to_path), ignores_shares=True)
         yield Variant(f"path {shorten(path)}, which its pattern takes", to_path, rewritten)
+    for path in list_unrewritten_paths(route, match, call):
+        to_path = replace(call, path=path)
+        kept = replace(expect_answer(route, match, to_path), ignores_shares=True)
+        yield Variant(f"path {shorten(path)}, which its pattern just misses", to_path, kept)
     mirrors = tuple(
         (to_destination(mirror.target), mirror.percent / 100) for mirror in route.mirrors
     )
@@ -240,17 +244,39 @@ def list_unproven(route: Route, match: Match | None, call: Call) -> Iterator[str
 
 def list_rewritten_paths(route: Route, match: Match | None, call: Call) -> list[str]:
     """Return paths of calls that a match takes and whose path uriRegexRewrite changes."""
+    pattern = _get_rewrite_pattern(route)
+    if pattern is None:
+        return []
+    return strings.generate_paths_with(pattern, call.path, _make_path_test(match, call))
+
+
+def list_unrewritten_paths(route: Route, match: Match | None, call: Call) -> list[str]:
+    """Return paths of calls that a match takes and that the pattern of a rewrite just misses."""
+    pattern = _get_rewrite_pattern(route)
+    if pattern is None:
+        return []
+    is_taken = _make_path_test(match, call)
+    rewritten = strings.generate_paths_with(pattern, call.path, is_taken)
+    return strings.generate_paths_beside(pattern, call.path, rewritten, is_taken)
+
+
+def _get_rewrite_pattern(route: Route) -> StringMatch | None:
+    """Return the pattern of a route's uriRegexRewrite, None without one."""
     rewrite = route.rewrite
     if rewrite is None or not rewrite.pattern or not route.split:
-        return []
+        return None
+    return StringMatch("regex", rewrite.pattern, rewrite.at)
+
+
+def _make_path_test(match: Match | None, call: Call) -> Callable[[str], bool]:
+    """Return the function that says whether a match takes a call with another path."""
     conditions = list_conditions(match) if match else []
 
     def is_taken(path: str) -> bool:
         changed = replace(call, path=path)
         return is_sendable_path(path) and all(condition.holds(changed) for condition in conditions)
 
-    pattern = StringMatch("regex", rewrite.pattern, rewrite.at)
-    return strings.generate_paths_with(pattern, call.path, is_taken)
+    return is_taken
 
 
 def _expect_proxy_reply(route: Route, match: Match | None, call: Call) -> ProxyReply | None:

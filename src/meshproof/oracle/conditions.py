@@ -251,9 +251,9 @@ def _make_method_condition(string_match: StringMatch) -> Condition:
                 yield replace(call, method=method)
 
     def find_similar(call: Call) -> Iterator[SimilarCall]:
-        unmatched = (method for method in _METHODS if not strings.matches(string_match, method))
-        for method in unmatched:
-            yield SimilarCall(f"method {method}", replace(call, method=method))
+        for method in _METHODS:
+            if method != call.method:
+                yield SimilarCall(f"method {method}", replace(call, method=method))
 
     return Condition(
         f"method {strings.describe_condition(string_match)}",
@@ -365,7 +365,18 @@ def _make_without_header_condition(name: str, string_match: StringMatch) -> Cond
     def find_similar(call: Call) -> Iterator[SimilarCall]:
         for value in itertools.islice(strings.generate_matches(string_match, "1"), 1):
             yield SimilarCall(f"{name} {shorten(value)}", call.with_header(name, value))
+            if string_match.kind != "present":
+                yield from vary(call, value)
         yield SimilarCall(f"{name} {UNMATCHED_VALUE}", call.with_header(name, UNMATCHED_VALUE))
+
+    def vary(call: Call, value: str) -> Iterator[SimilarCall]:
+        for description, varied in (
+            *strings.generate_similar_matches(string_match, value),
+            *strings.generate_near_misses(string_match, value),
+        ):
+            if varied != UNMATCHED_VALUE and strings.is_sendable_value(varied):
+                description = f"{name} {shorten(varied)} ({description})"
+                yield SimilarCall(description, call.with_header(name, varied))
 
     def describe(call: Call) -> str:
         value = call.header(name)

@@ -29,6 +29,8 @@ _REQUESTED_HEADERS = "access-control-request-headers"
 _ALLOWED_ORIGIN = "access-control-allow-origin"
 #: The maximum number of a policy's origins that are tried.
 _MAX_ORIGINS = 6
+#: The maximum number of further origins of its prefixes and regexes that are tried.
+_MAX_SIMILAR_ORIGINS = 12
 #: The maximum number of origins that are tried though a policy does not allow them.
 _MAX_FOREIGN_ORIGINS = 40
 _EXAMPLE_ORIGIN = "https://shop.example"
@@ -59,6 +61,10 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
         )
         if not number:
             yield from _derive_preflights(policy, call, origin)
+    for origin in itertools.islice(_generate_similar_origins(policy), _MAX_SIMILAR_ORIGINS):
+        yield _make_origin_variant(
+            route, match, call.with_header(_ORIGIN, origin), _expect_cors_headers(policy, origin)
+        )
     foreign_origins = itertools.islice(_generate_foreign_origins(policy), _MAX_FOREIGN_ORIGINS)
     for number, origin in enumerate(foreign_origins):
         changed = call.with_header(_ORIGIN, origin)
@@ -85,18 +91,39 @@ def _pick_allowed_origins(policy: Cors) -> Iterator[str]:
         yield from (unshared or origins)[:1]
 
 
+def _generate_similar_origins(policy: Cors) -> Iterator[str]:
+    """Yield further origins that the policy allows: at the ends of each prefix and regex."""
+    for condition, origin in zip(policy.origins, _pick_allowed_origins(policy), strict=False):
+        if condition.value != "*":
+            for _, similar in strings.generate_similar_matches(condition, origin):
+                if strings.is_sendable_value(similar):
+                    yield similar
+
+
 def _generate_foreign_origins(policy: Cors) -> Iterator[str]:
     """Yield origins that the policy does not allow, near misses first."""
     near_origins = (
         near_miss
         for condition, origin in zip(policy.origins, _pick_allowed_origins(policy), strict=False)
-        for _, near_miss in strings.generate_near_misses(condition, origin)
+        for near_miss in (
+            *_generate_other_sites(origin),
+            *(value for _, value in strings.generate_near_misses(condition, origin)),
+        )
     )
     for origin in itertools.chain(near_origins, (_FOREIGN_ORIGIN,)):
         if strings.is_sendable_value(origin) and not any(
             _allows_origin(condition, origin) for condition in policy.origins
         ):
             yield origin
+
+
+def _generate_other_sites(origin: str) -> Iterator[str]:
+    """Yield an origin at another port, and one of a name below its host."""
+    scheme, mark, authority = origin.partition("://")
+    if mark and authority:
+        if ":" not in authority:
+            yield f"{origin}:8443"
+        yield f"{scheme}://x.{authority}"
 
 
 def _allows_origin(condition: StringMatch, origin: str) -> bool:

@@ -82,7 +82,8 @@ def generate_paths_with(
 ) -> list[str]:
     """Return paths that have a part that a regex takes, and for which `is_taken` is true.
 
-    The groups of the first are as different as can be, the others are at the edges of the regex.
+    The groups of the first are as different as can be, the others are at the edges of the regex,
+    the last is below the first.
     Raises BadRules for a regex that RE2 rejects.
     """
     compiled = _compile_regex(string_match)
@@ -105,7 +106,31 @@ def generate_paths_with(
         return is_taken(start + part) and compiled.fullmatch(part) is not None
 
     extremes = regex_variants.generate_extremes(sample, takes_whole)
-    return [chosen, *(start + extreme for _, extreme in extremes)]
+    below = [f"{chosen}/x"] if is_taken(f"{chosen}/x") else []
+    return [chosen, *(start + extreme for _, extreme in extremes), *below]
+
+
+def generate_paths_beside(
+    string_match: StringMatch, path: str, fitting: list[str], is_taken: Callable[[str], bool]
+) -> list[str]:
+    """Return paths near those that have a part that a regex takes, but without such a part.
+
+    `fitting` are those with it. Raises BadRules for a regex that RE2 rejects.
+    """
+    if not fitting:
+        return []
+    compiled = _compile_regex(string_match)
+
+    def has_part(candidate: str) -> bool:
+        return compiled.search(candidate) is not None
+
+    below = path.rstrip("/") + fitting[0]  # one that an anchor alone keeps away
+    near_misses = [miss for _, miss in regex_variants.generate_near_misses(fitting[0], has_part)]
+    return [
+        candidate
+        for candidate in dict.fromkeys((below, *near_misses))
+        if is_taken(candidate) and not has_part(candidate)
+    ]
 
 
 def replace_prefix(prefix: str, replacement: str, path: str) -> str:

@@ -68,4 +68,12 @@ def _list_unasked(user_rules: UserRules) -> Iterator[str]:
     ):
         if count:
             yield f"not looked for: {part} on {pluralize(count, 'route')} without"
+    if limited := sum(_has_time_limit(route) for route in routes):
+        place = f"on {pluralize(limited, 'route')}"
+        yield f"not looked for: {place} a timeout that comes up to half as long again and 1 s later"
     yield "not looked for: delays of less than 1 s, and delays of some requests only"
+
+
+def _has_time_limit(route: Route) -> bool:
+    """Say whether a route has a timeout, for a request or for each try."""
+    return bool(route.timeout or (route.retries and route.retries.per_try_seconds))

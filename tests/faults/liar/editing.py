@@ -15,7 +15,10 @@ _UNEDITED = "echo"  # the Envoy of the workloads
 
 
 class Editor:
-    """Keeps edited copies of the JSON files of `folder`; `lie` holds the name of the edit."""
+    """Keeps edited copies of the JSON files of `folder`; `lie` holds the name of the edit.
+
+    After `@` in it is the name of the one resource that is edited.
+    """
 
     def __init__(self, folder: Path, lie: Path) -> None:
         self._folder = folder
@@ -58,9 +61,10 @@ class Editor:
             text = text.replace(f'"{self._folder}{end}', f'"{self._copies}{end}')
         config = json.loads(text)
         if self._folder.name != _UNEDITED:
-            mark, _, name = lie.partition(" ")
+            mark, _, wrong = lie.partition(" ")
+            name, _, only = wrong.partition("@")
             for resource in config.get("resources", ()):
-                wrong_servings.serve_wrongly(name, resource)
+                wrong_servings.serve_wrongly(name, resource, only)
             for resource in config.get("resources", ())[:1]:
                 _add_mark(resource, mark)
         return config

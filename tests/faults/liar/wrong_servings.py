@@ -19,7 +19,8 @@ class WrongServing:
     """One wrong serving of `field` (`Class.field` of the model) at the route `route`.
 
     `edit` changes Envoy's route, or its whole virtual host with `edits_host`. `unseen` is the
-    reason why no request can see it, "" if one must. Short ones run in CI.
+    reason why no request can see it, "" if one must. With `caller`, a label of a calling workload,
+    only the callers with that label alone get it. Short ones run in CI.
     """
 
     name: str
@@ -29,15 +30,16 @@ class WrongServing:
     edits_host: bool = False
     unseen: str = ""
     is_short: bool = False
+    caller: str = ""
 
 
 WRONG_SERVINGS: dict[str, WrongServing] = {}
 
 
-def serve_wrongly(name: str, resource: Config) -> None:
-    """Make a resource wrong in place; "" leaves everything as it is."""
+def serve_wrongly(name: str, resource: Config, only: str = "") -> None:
+    """Make a resource wrong in place, `only` the one of that name; "" leaves all as it is."""
     wrong = WRONG_SERVINGS.get(name)
-    if wrong is None or "virtual_hosts" not in resource:
+    if wrong is None or "virtual_hosts" not in resource or only not in ("", resource["name"]):
         return
     for host in resource["virtual_hosts"]:
         for route in [route for route in host.get("routes", ()) if is_route(route, wrong.route)]:
@@ -188,6 +190,11 @@ _NAME = "a name changes no answer"
 _PLACE = "the place in the file changes no answer"
 _RANK = "it ranks rules of one host: on real Envoys in tests/user_rules/test_own_precedence.py"
 _GATEWAYS = "it is of a gateway: on real Envoys in tests/user_rules/test_own_gateways.py"
+_MTLS = (
+    "it is of the apps' sidecars: on real Envoys, with its faults, in tests/faults/test_faults.py"
+)
+_CALLERS = "it is which callers have a subset: tests/mesh/envoy/test_translate_subsets.py"
+_SIDECARS = "it is what callers reach: on real Envoys in tests/user_rules/test_own_surroundings.py"
 _ALL_PLAIN_HTTP = "every request of a run is plain HTTP"
 
 # Match
@@ -253,6 +260,8 @@ add(
     match_header("safe_regex", "GET|OPTIONS"),
     is_short=True,
 )
+add("one method of two", "Match.method", "methods", match_header("exact", "GET"))
+add("third method", "Match.method", "methods", match_header("safe_regex", "GET|POST|PUT"))
 add("authority lost", "Match.authority", "authority", drop(*FIRST_HEADER))
 add("authority as prefix", "Match.authority", "authority", match_header("prefix", "shop.default"))
 add("authority lost at a gateway", "Match.authority", "authority at gate", drop(*FIRST_HEADER))
@@ -290,6 +299,60 @@ add(
     "without header",
     assign("match", "headers", value=[{"name": "x-user", "present_match": False}]),
 )
+add(
+    "absence of the value 1",
+    "Match.without_headers",
+    "without presence",
+    match_header("exact", "1"),
+)
+add(
+    "absence of a value that starts so",
+    "Match.without_headers",
+    "without header",
+    match_header("prefix", "burr"),
+)
+add(
+    "absence of the prefix alone",
+    "Match.without_headers",
+    "without prefix",
+    match_header("exact", "burr-"),
+)
+add(
+    "absence of a shorter prefix",
+    "Match.without_headers",
+    "without prefix",
+    match_header("prefix", "burr"),
+)
+for words, regex in (
+    ("class one wider", "[a-g]{2,4}"),
+    ("class narrower", "[a-e]{2,4}"),
+    ("digits", "[a-f0-9]{2,4}"),
+    ("one fewer", "[a-f]{1,4}"),
+    ("one more", "[a-f]{2,5}"),
+    ("not the longest", "[a-f]{2,3}"),
+    ("not the shortest", "[a-f]{3,4}"),
+    ("tail", "[a-f]{2,4}.*"),
+    ("start", ".*[a-f]{2,4}"),
+):
+    regex_match = {"safe_regex": {"regex": regex}}
+    add(
+        f"header regex, {words}",
+        "Match.headers",
+        "header length",
+        match_header("safe_regex", regex),
+    )
+    add(
+        f"absence by regex, {words}",
+        "Match.without_headers",
+        "without regex",
+        match_header("safe_regex", regex),
+    )
+    add(
+        f"query regex, {words}",
+        "Match.query",
+        "query regex",
+        assign("match", "query_parameters", 0, "string_match", value=regex_match),
+    )
 add("query lost", "Match.query", "query", drop("match", "query_parameters"))
 add(
     "query as prefix",
@@ -319,6 +382,15 @@ for condition in ("source", "namespace"):
         "exact",
         insert_route(f"/{condition}"),
         edits_host=True,
+    )
+for label in ("app=cart", "tier=web"):
+    add(
+        f"one of two source labels, {label}",
+        "Match.source",
+        "exact",
+        insert_route("/source"),
+        edits_host=True,
+        caller=label,
     )
 add(
     "port ignored",
@@ -497,6 +569,18 @@ add(
     "regex rewrite",
     assign("route", "regex_rewrite", "pattern", "regex", value="^/item/([a-z]+)/([0-9])"),
 )
+for words, regex in (
+    ("letters with digits", "^/item/([a-z0-9]+)/([0-9]+)"),
+    ("digits with letters", "^/item/([a-z]+)/([0-9a-z]+)"),
+    ("open at its start", "/item/([a-z]+)/([0-9]+)"),
+    ("closed at its end", "^/item/([a-z]+)/([0-9]+)$"),
+):
+    add(
+        f"pattern, {words}",
+        "Rewrite.pattern",
+        "regex rewrite",
+        assign("route", "regex_rewrite", "pattern", "regex", value=regex),
+    )
 add("path not rewritten", "Rewrite.pattern", "regex rewrite", drop("route", "regex_rewrite"))
 for side, headers in (("request", ("set", "add")), ("response", ("back-set", "back-add"))):
     first, second = headers
@@ -554,6 +638,13 @@ add(
     "timeout of 0.5 s for 1 s", "Route.timeout", "timeout", assign("route", "timeout", value="0.5s")
 )
 add("no timeout", "Route.timeout", "timeout", assign("route", "timeout", value="0s"))
+add(
+    "timeout of 1.5 s for 1 s",
+    "Route.timeout",
+    "timeout",
+    assign("route", "timeout", value="1.5s"),
+    unseen="a late answer takes half as long again and 1 s more; the run's report says so",
+)
 add("1 retry for 2", "Retries.attempts", "retries", assign(*RETRY, "num_retries", value=1))
 add("3 retries for 2", "Retries.attempts", "retries", assign(*RETRY, "num_retries", value=3))
 add(
@@ -574,6 +665,18 @@ add(
     "Retries.conditions",
     "few retries",
     assign(*RETRY, "retry_on", value="5xx"),
+)
+add(
+    "status of the retries lost",
+    "Retries.conditions",
+    "retries of a status",
+    drop(*RETRY, "retriable_status_codes"),
+)
+add(
+    "retries of 500, too",
+    "Retries.conditions",
+    "retries of a status",
+    assign(*RETRY, "retriable_status_codes", value=[503, 500]),
 )
 add(
     "perTryTimeout too short",
@@ -624,6 +727,23 @@ add(
     "cors",
     origin(1, {"safe_regex": {"regex": r"https://[a-z]+\.b\.example.*"}}),
 )
+for words, regex in (
+    ("with a port", r"https://[a-z]+\.b\.example(:[0-9]+)?"),
+    ("of few letters", r"https://[a-z]{1,3}\.b\.example"),
+    ("without z", r"https://[a-y]+\.b\.example"),
+    ("without a", r"https://[b-z]+\.b\.example"),
+    ("of no letter, too", r"https://[a-z]*\.b\.example"),
+):
+    add(
+        f"origin regex {words}", "Cors.origins", "cors", origin(1, {"safe_regex": {"regex": regex}})
+    )
+for words, regex in (
+    ("with a port", r"https://a\.example(:[0-9]+)?"),
+    ("and below it", r"https://(.*\.)?a\.example"),
+):
+    add(f"origin {words}", "Cors.origins", "cors", origin(0, {"safe_regex": {"regex": regex}}))
+add("origin prefix as exact", "Cors.origins", "cors prefix", origin(0, {"exact": "https://p."}))
+add("origin prefix shorter", "Cors.origins", "cors prefix", origin(0, {"prefix": "https://p"}))
 add("any origin", "Cors.origins", "cors", origin(1, {"safe_regex": {"regex": ".*"}}))
 add("methods", "Cors.methods", "cors", assign(*CORS, "allow_methods", value="GET,POST"))
 add("headers", "Cors.headers", "cors", assign(*CORS, "allow_headers", value="x-a,x-b"))
@@ -706,4 +826,27 @@ NOT_SERVED = {
     "Target.at": _PLACE,
     "Route.at": _PLACE,
     "Gateway.at": _PLACE,
+    "StringMatch.at": _PLACE,
+    "StringMatch.kind": "see the fields of Match, and Cors.origins",
+    "StringMatch.value": "see the fields of Match, and Cors.origins",
+    "Proxy.name": _NAME,
+    "Proxy.namespace": _GATEWAYS,
+    "Proxy.labels": _GATEWAYS,
+    "PeerPolicy.at": _PLACE,
+    "PeerPolicy.mode": _MTLS,
+    "PeerPolicy.namespace": _MTLS,
+    "PeerPolicy.selector": _MTLS,
+    "DestinationRule.at": _PLACE,
+    "DestinationRule.namespace": _CALLERS,
+    "DestinationRule.export_to": _CALLERS,
+    "DestinationRule.host": "its subsets are served: see Target.labels",
+    "DestinationRule.subsets": "see Target.labels",
+    "RuleSet.tables": "see RouteTable",
+    "RuleSet.gateways": "see Gateway",
+    "RuleSet.policies": "see PeerPolicy",
+    "RuleSet.destination_rules": "see DestinationRule",
+    "RuleSet.sidecars": _SIDECARS,
+    "RuleSet.dialect": "it is for reports, no Envoy has it",
+    "RuleSet.documents": "the fields of the rules come from them",
+    "RuleSet.problems": "rules with problems are not served at all",
 }
