@@ -36,6 +36,7 @@ DOCS_QUERY = (
 API_QUERY = "shop: path /api/, with a query -> v1 as /v2/ at api.example"
 WHOLE_QUERY = "shop: path /whole, with a query -> v1 as /all/of/it"
 BY_REGEX = "shop: path /item/, path /item/item/, which its pattern takes -> v1"
+BELOW = "shop: path /item/, path /item/item/x, which its pattern takes -> v1"
 MIRRORED = "shop: path /mirrored, mirrored to shop v2 -> v1"
 PARTLY = "shop: path /partly, mirrored to audit for 50 % -> v1"
 
@@ -52,6 +53,7 @@ FAULTS = {
         API_QUERY: "path arrived as /v2?meshproof-other=1, not /v2/?meshproof-other=1",
         WHOLE_QUERY: "path arrived as /whole?meshproof-other=1, not /all/of/it?",
         BY_REGEX: "path arrived as /item/, not /item/item/",
+        BELOW: "path arrived as /item/x, not /item/item/x",
         API_MORE: "path arrived as /v2x, not /v2/x",
         "shop: path /whole -> v1 as /all/of/it": "path arrived as /whole, not /all/of/it",
         "shop: path /item/x (and more) -> v1 as /x/item": "path arrived as /x, not /x/item",

@@ -106,8 +106,8 @@ def _generate_foreign_origins(policy: Cors) -> Iterator[str]:
         near_miss
         for condition, origin in zip(policy.origins, _pick_allowed_origins(policy), strict=False)
         for near_miss in (
-            *_generate_other_sites(origin),
             *(value for _, value in strings.generate_near_misses(condition, origin)),
+            *_generate_other_sites(origin),
         )
     )
     for origin in itertools.chain(near_origins, (_FOREIGN_ORIGIN,)):

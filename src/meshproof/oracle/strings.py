@@ -106,8 +106,9 @@ def generate_paths_with(
         return is_taken(start + part) and compiled.fullmatch(part) is not None
 
     extremes = regex_variants.generate_extremes(sample, takes_whole)
-    below = [f"{chosen}/x"] if is_taken(f"{chosen}/x") else []
-    return [chosen, *(start + extreme for _, extreme in extremes), *below]
+    below = f"{chosen.rstrip('/')}/x"
+    paths = [chosen, *(start + extreme for _, extreme in extremes)]
+    return [*paths, below] if below not in paths and is_taken(below) else paths
 
 
 def generate_paths_beside(
