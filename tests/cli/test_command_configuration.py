@@ -134,7 +134,6 @@ def test_promises_pass_whatever_the_folder_says(tmp_path: Path) -> None:
         (["--rootdir", "."], "--rootdir"),
         (["--confcutdir", "."], "--confcutdir"),
         (["--override-ini", "python_functions=check_*"], "--override-ini"),
-        (["-o", "python_functions=check_*"], "--override-ini"),
     ],
 )
 def test_configuration_of_another_is_refused_for_bundled_promises(
@@ -146,6 +145,12 @@ def test_configuration_of_another_is_refused_for_bundled_promises(
         process.stdout
     )
     assert process.returncode == 64
+
+
+def test_the_short_option_of_an_override_is_the_output_of_the_command(tmp_path: Path) -> None:
+    process = run(tmp_path, *SELECT_NONE, "-o", "python_functions=check_*")
+    assert process.returncode == 64
+    assert "-o python_functions=check_*: not one of text, json" in process.stdout
 
 
 def test_own_tests_have_the_configuration_of_their_folder(tmp_path: Path) -> None:
