@@ -56,8 +56,9 @@ _TEST_EPILOG = (
     "Options may also come from the environment or from a file (docs/reference/options.md). The "
     "bundled promises, and the cases of --rules, have a pytest configuration of their own: ini "
     "files, conftest.py and PYTEST_... variables of this place are not read, and -c, --rootdir, "
-    "--confcutdir and -o are refused. With a PATH of your own tests, or --pyargs MODULE, your "
-    "configuration holds in full. A run is one process: -n of pytest-xdist is not used."
+    "--confcutdir and --override-ini are refused. With a PATH of your own tests, or --pyargs "
+    "MODULE, your configuration holds in full. A run is one process: -n of pytest-xdist is not "
+    "used."
 )
 
 
