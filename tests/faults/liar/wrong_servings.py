@@ -190,6 +190,9 @@ _NAME = "a name changes no answer"
 _PLACE = "the place in the file changes no answer"
 _RANK = "it ranks rules of one host: on real Envoys in tests/user_rules/test_own_precedence.py"
 _GATEWAYS = "it is of a gateway: on real Envoys in tests/user_rules/test_own_gateways.py"
+_MTLS_PORTS = (
+    "it says that modes of single ports are not read: tests/mesh/envoy/test_translate_mtls.py"
+)
 _MTLS = (
     "it is of the apps' sidecars: on real Envoys, with its faults, in tests/faults/test_faults.py"
 )
@@ -834,6 +837,7 @@ NOT_SERVED = {
     "Proxy.labels": _GATEWAYS,
     "PeerPolicy.at": _PLACE,
     "PeerPolicy.mode": _MTLS,
+    "PeerPolicy.has_port_modes": _MTLS_PORTS,
     "PeerPolicy.namespace": _MTLS,
     "PeerPolicy.selector": _MTLS,
     "DestinationRule.at": _PLACE,
