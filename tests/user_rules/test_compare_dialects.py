@@ -91,6 +91,20 @@ def compare(folder: Path, before: str, after: str, *arguments: str) -> int:
     return main(["compare", str(folder / "a.yaml"), str(folder / "b.yaml"), *arguments])
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [("MUTUAL", "TLS MUTUAL"), ("OPTIONAL_MUTUAL", "TLS OPTIONAL_MUTUAL")],
+)
+def test_another_tls_mode_of_a_gateway_is_a_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: str, words: str
+) -> None:
+    other = TLS_RULES.replace("mode: SIMPLE", f"mode: {changed}")
+    assert compare(tmp_path, TLS_RULES, other, "--no-send") == 1
+    output = capsys.readouterr().out
+    assert words in output
+    assert "TLS SIMPLE" in output
+
+
 @pytest.mark.parametrize(("before", "after"), PAIRS)
 def test_the_same_meaning_in_two_dialects_changes_nothing(
     tmp_path: Path, before: str, after: str

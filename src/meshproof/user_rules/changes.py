@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from meshproof.base.errors import UsageError
 from meshproof.base.names import MESH, format_labels
+from meshproof.oracle import hosts
 from meshproof.oracle.case import Case
 from meshproof.oracle.conditions import Call, shorten
 from meshproof.oracle.explanation import Explanation
-from meshproof.rules.model import INGRESS
+from meshproof.rules.model import INGRESS, Gateway
 from meshproof.user_rules.asking import describe_answer, list_changes
 from meshproof.user_rules.neighbours import list_neighbours
 from meshproof.user_rules.not_proven import name_route
@@ -195,17 +196,17 @@ def list_lost_routes(before: Side, after: Side) -> Iterator[str]:
 
 def _require_common_host(before: Side, after: Side) -> None:
     """Raise UsageError where no host of one side is a host of the other."""
-    hosts = [
+    side_hosts = [
         dict.fromkeys(host for table in side.user_rules.rules.tables for host in table.hosts)
         for side in (before, after)
     ]
     is_unread = any(side.user_rules.excluded for side in (before, after))
     if (
-        not set(hosts[0]) & set(hosts[1])
+        not set(side_hosts[0]) & set(side_hosts[1])
         and not is_unread
-        and not any("*" in host for host in (*hosts[0], *hosts[1]))
+        and not any("*" in host for host in (*side_hosts[0], *side_hosts[1]))
     ):
-        names = (", ".join(list(side_hosts)[:3]) or "none" for side_hosts in hosts)
+        names = (", ".join(list(own_hosts)[:3]) or "none" for own_hosts in side_hosts)
         raise UsageError(
             f"{before.name.text} and {after.name.text} have no host in common: "
             + ", and ".join(names)
@@ -224,10 +225,12 @@ def _as_called(call: Call) -> Call:
 def _find_answer(side: Side, call: Call) -> Answer:
     """Return what a side does with a call."""
     explainer = side.user_rules.explainer
+    modes: list[str] = []
     if not call.gateway:
         gateways = explainer.list_gateways(call.host, call.port)
         if not gateways:
             return _make_unserved(side)
+        modes = _list_tls_modes(gateways[0], call)
         call = replace(call, gateway=gateways[0].name)
     explanation = explainer.explain(call)
     if explanation is None:
@@ -246,18 +249,32 @@ def _find_answer(side: Side, call: Call) -> Answer:
         _list_parts(explanation),
         side.name_places(str(route.at)) if route else "",
         explanation.case,
-        _find_settings(side, explanation),
+        _find_settings(side, explanation, modes),
     )
 
 
-def _find_settings(side: Side, explanation: Explanation) -> Settings | None:
+def _list_tls_modes(gateway: Gateway, call: Call) -> list[str]:
+    """Return the TLS modes of the servers that may take a call at a Gateway."""
+    return [
+        str(server.tls)
+        for server in gateway.servers
+        if server.tls is not None
+        and server.port == call.port
+        and any(hosts.covers(pattern, call.host) for pattern in server.hosts)
+    ]
+
+
+def _find_settings(
+    side: Side, explanation: Explanation, tls_modes: Sequence[str]
+) -> Settings | None:
     """Return the settings of the route that takes a call, None where no destination answers."""
     if explanation.case is None or not explanation.case.shares:
         return None
+    tls = {"TLS": f"TLS {', '.join(tls_modes)}"} if tls_modes else {}
     if explanation.taken is None:
-        return {}
+        return tls
     route = explanation.taken.route
-    return {**list_settings(route), **side.list_settings(route)}
+    return {**list_settings(route), **side.list_settings(route), **tls}
 
 
 def _make_unserved(side: Side) -> Answer:

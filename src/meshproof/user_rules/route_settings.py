@@ -22,6 +22,7 @@ _ABSENT = {
     "copies": "no copies",
     "CORS": "no corsPolicy",
     "headers": "the same headers for each weight",
+    "TLS": "no TLS at its Gateway",
 }
 #: What istiod retries where no rule says it, and how often.
 #: Source: Istio, pilot/pkg/networking/core/route/retry, DefaultPolicy.
