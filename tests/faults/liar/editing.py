@@ -38,10 +38,18 @@ class Editor:
             time.sleep(_POLL_SECONDS)
 
     def update(self) -> None:
-        """Write the copy of each file that has changed, all of them after a change of the lie."""
+        """Write the copy of each file that has changed, all of them after a change of the lie.
+
+        Listeners name the files of their routes: these are read again after them, and copied before
+        them, since Envoy refuses a file that is not there.
+        """
         lie = self._lie.read_text()
-        for source in sorted(self._folder.glob("*.json")):
-            text = source.read_text()
+        texts: dict[Path, str] = {}
+        for _ in range(2):
+            for source in sorted(self._folder.glob("*.json")):
+                if source not in texts:
+                    texts[source] = source.read_text()
+        for source, text in sorted(texts.items(), reverse=True):
             if self._seen.get(source.name) != (lie, text):
                 self._seen[source.name] = lie, text
                 self._write(source.name, self._edit(text, lie))
