@@ -101,3 +101,26 @@ def test_all_problems_are_collected_and_the_rest_is_used() -> None:
     assert [subset.name for subset in inventory.destination_rules[0].subsets] == ["all", "v1"]
     with pytest.raises(BadRules, match=r":18:11: metadata: 'name' is missing"):
         list_known_hosts(inventory, World())
+
+
+OF_A_PORT = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: any}
+spec:
+  hosts: [HOST]
+  gateways: GATEWAYS
+  http: [{match: [{port: 8080}], route: [{destination: {host: shop}}]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("gateways", "ports"), [("[edge]", None), ("[edge, mesh]", (8080,)), ("[mesh]", (8080,))]
+)
+def test_the_port_of_a_match_is_that_of_a_host_in_the_mesh_alone(
+    gateways: str, ports: tuple[int, ...] | None
+) -> None:
+    # Found by seed 351477059, sets 20 and 65: the sidecars had a host that istiod has at the
+    # gateway alone; for the host * Envoy refused their routes (there is one for other hosts).
+    text = OF_A_PORT.replace("HOST", "a.example").replace("GATEWAYS", gateways)
+    assert read(text).ports.get("a.example") == ports

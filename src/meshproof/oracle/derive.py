@@ -319,7 +319,8 @@ class _TableDeriver:
             cases.append(self.make_case(call, description, at, demands))
             if is_first:
                 own_route = self._find_route(index, call)
-                cases += self._derive_action_cases(own_route, match, call, description)
+                _, deciding = self._finder.find(call)  # an earlier match of the route may hold, too
+                cases += self._derive_action_cases(own_route, deciding, call, description)
             if is_first and match is not None:
                 cases += self._derive_condition_cases(entrance, call, match)
         return cases

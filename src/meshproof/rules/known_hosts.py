@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document
 from meshproof.inventory import Inventory
 from meshproof.inventory import sidecars as sidecar_reader
@@ -44,13 +45,17 @@ def read_valid_sidecars(documents: Sequence[Document]) -> tuple[Sidecar, ...]:
 
 
 def _list_rule_ports(rules: RuleSet) -> Iterator[tuple[str, int]]:
-    """Yield (host, port) for each port that a rule applies to, sends to or matches."""
+    """Yield (host, port) for each port that a rule applies to, sends to or matches.
+
+    The hosts of a rule for gateways alone have no ports in the mesh.
+    """
     for table in rules.tables:
-        yield from ((host, port) for host in table.hosts for port in table.ports)
+        mesh_hosts = table.hosts if table.gateways is None or MESH in table.gateways else ()
+        yield from ((host, port) for host in mesh_hosts for port in table.ports)
         for route in table.routes:
             for target in route.targets:
                 if target.port:
                     yield target.host, target.port
             for match in route.matches:
                 if match.port:
-                    yield from ((host, match.port) for host in table.hosts)
+                    yield from ((host, match.port) for host in mesh_hosts)

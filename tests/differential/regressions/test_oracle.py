@@ -160,3 +160,29 @@ def test_a_request_that_is_to_fail_has_the_dead_end_of_its_route(tmp_path: Path)
     failing = [case for case in cases if case.answer.instruction_headers and not case.shares]
     assert failing
     assert all([dead_end.share for dead_end in case.dead_ends] == [0.5] for case in failing)
+
+
+FIRST_MATCH_OF_TWO = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{}, {uri: {prefix: /a/}}]
+    route: [{destination: {host: reviews}}]
+    rewrite: {uri: /new}
+"""
+
+
+def test_a_request_with_a_query_is_rewritten_by_the_match_that_decides() -> None:
+    # Found by seed 351477059, set 207: the first match, without a path, counts as prefix /.
+    # istiod: pilot/pkg/networking/core/route/route.go, TranslateRoute (a route for each match).
+    cases = derive(ruleset(FIRST_MATCH_OF_TWO)).cases
+    paths = {
+        arrival.path.partition("?")[0]
+        for case in cases
+        if case.call.path == "/a/" and case.call.query
+        for arrival in case.answer.arrivals
+    }
+    assert paths == {"/newa/"}
