@@ -179,6 +179,12 @@ WRONG = {
         "13:13: spec.gateways: team/part is delegated to, and a delegate has no gateways of its "
         "own",
     ),
+    "a rewrite for destinations that cannot be read": (
+        f"{ROOT}{TO}    rewrite: {{uri: /}}\n{PART}"
+        "  - route: [{destination: {host: cart, subset: v1}}]\n",
+        "15:48: subset 'v1' of cart.team.svc.cluster.local is not defined by any DestinationRule; "
+        "defined: none",
+    ),
     "a fault for a redirect": (
         f"{ROOT}{TO}    fault: {{abort: {{httpStatus: 500}}}}\n{PART}  - redirect: {{uri: /a}}\n",
         "15:5: the route at r.yaml:7 delegates to this one and has 'fault', which makes no sense "

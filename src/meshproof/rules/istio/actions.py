@@ -217,11 +217,14 @@ def _read_rewrite(written: WrittenRewrite | None) -> Rewrite | None:
 def _add_host(rewrite: Rewrite | None, written: WrittenActions, route: Value) -> Rewrite | None:
     """Return the rewrite of a route with the Host header that it sets: istiod rewrites the host.
 
-    rewrite.authority wins, then the header of the route, then that of its only destination. Raises
-    BadRules for the header of one of several destinations.
+    rewrite.authority or the header of the route wins over that of its only destination. Raises
+    BadRules for the header of one of several destinations, and for a route that sets the host twice
+    (istiod, validateAuthorityRewrite).
     """
     entries = written.split.entries if written.split is not None else ()
-    own = find_host_header(written.headers)
+    own, *more = (*_list_host_headers(written.headers), None)
+    if own is not None and (len(more) > 1 or (rewrite is not None and rewrite.authority)):
+        raise own.at.error("the host of the route is set twice, which Istio refuses", path=own.path)
     others = [find_host_header(entry.headers) for entry in entries]
     if any(others) and len(others) > 1:
         at = next(filter(None, others)).at
@@ -234,11 +237,17 @@ def _add_host(rewrite: Rewrite | None, written: WrittenActions, route: Value) ->
 
 def find_host_header(headers: WrittenHeaders) -> Value | None:
     """Return the Host header that a route or destination sets or adds, None without one."""
+    return next(iter(_list_host_headers(headers)), None)
+
+
+def _list_host_headers(headers: WrittenHeaders) -> list[Value]:
+    """Return the Host headers that a route or destination sets or adds."""
     changes = headers.request
-    for header in (*changes.set, *changes.add) if changes is not None else ():
-        if header.name.lower() in _HOST_HEADERS:
-            return header.value
-    return None
+    return [
+        header.value
+        for header in ((*changes.set, *changes.add) if changes is not None else ())
+        if header.name.lower() in _HOST_HEADERS
+    ]
 
 
 def read_headers(headers: WrittenHeaders) -> Headers:

@@ -164,7 +164,8 @@ def _merge_routes(
     mirrors = _merge_mirrors(root, root_value, delegate_route, delegate_value)
     if mirrors != delegate_route.mirrors:
         inherited["mirrors"] = mirrors
-    for key in (key for key in _FORWARDING_FIELDS if key in inherited and not delegate_route.split):
+    is_answer = delegate_route.redirect or delegate_route.direct_response
+    for key in (key for key in _FORWARDING_FIELDS if key in inherited and is_answer):
         raise delegate_route.at.error(
             f"the route at {root.at} delegates to this one and has '{key}', which makes no sense "
             "where nothing is sent on"
