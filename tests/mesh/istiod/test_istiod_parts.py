@@ -15,12 +15,12 @@ from cryptography import x509
 
 from meshproof import rules
 from meshproof.base import timeouts
-from meshproof.base.errors import BadRules, NotReady, UsageError
+from meshproof.base.errors import BadRules, NotReady, ProcessEnded, UsageError
 from meshproof.documents.manifest import parse
 from meshproof.documents.value import At
 from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.istiod import addresses, objects
-from meshproof.mesh.istiod.api import Refused, make_path
+from meshproof.mesh.istiod.api import ApiClient, Refused, make_path
 from meshproof.mesh.istiod.binaries import find_binaries
 from meshproof.mesh.istiod.control_plane import ControlPlane
 from meshproof.mesh.istiod.gateway_certificates import GatewayCertificates
@@ -455,3 +455,26 @@ def test_a_rejection_is_told_in_envoys_words_with_its_place(
         Serving(cast(ControlPlane, control_plane)).serve(
             [make_rule()], [cast(IstioProxy, FakeProxy())], rule_set
         )
+
+
+class AnsweringClient(ApiClient):
+    """A client whose server answers everything with the status that is its port."""
+
+    def _exchange(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        return self.port, {"message": "etcd is away"}
+
+
+@pytest.mark.parametrize("status", [500, 503, 504])
+def test_a_server_that_cannot_work_refuses_no_object(tmp_path: Path, status: int) -> None:
+    def tell_what_ended() -> None:
+        raise ProcessEnded("etcd was ended")
+
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "namespace": "b"}}
+    client = AnsweringClient(status, tmp_path, "")
+    for act in (client.apply, client.delete):
+        with pytest.raises(NotReady, match=f"API server answers {status}: etcd is away"):
+            act(service)
+    with pytest.raises(ProcessEnded, match="etcd was ended"):
+        AnsweringClient(status, tmp_path, "", tell_what_ended).apply(service)
+    with pytest.raises(Refused, match="etcd is away"):
+        AnsweringClient(400, tmp_path, "").apply(service)

@@ -73,19 +73,33 @@ class ApiClient:
         return answer
 
     def apply(self, body: Object) -> str:
-        """Create or replace an object; return its resource version. Raises Refused."""
+        """Create or replace an object; return its resource version.
+
+        Raises Refused, and NotReady where the server cannot do its work.
+        """
         path = make_path(body)
         query = f"?fieldManager={_MANAGER}&force=true"
         status, answer = self._exchange("PATCH", path + query, body)
         if status not in (200, 201):
-            raise Refused(_find_message(answer))
+            raise self._explain(status, answer)
         return str(answer["metadata"]["resourceVersion"])
 
     def delete(self, body: Object) -> None:
-        """Delete an object; one that is gone is no error. Raises Refused."""
+        """Delete an object; one that is gone is no error. Raises what `apply` raises."""
         status, answer = self._exchange("DELETE", make_path(body))
         if status not in (200, 202, 404):
-            raise Refused(_find_message(answer))
+            raise self._explain(status, answer)
+
+    def _explain(self, status: int, answer: Object) -> Refused | NotReady:
+        """Return the error that a status is: a 5xx says nothing of the object.
+
+        The server gives it where etcd or the webhook does not answer. What is known of these is
+        raised at once.
+        """
+        if status < 500:
+            return Refused(_find_message(answer))
+        self.explain_silence()
+        return NotReady(f"the run's API server answers {status}: {_find_message(answer)}")
 
     def _exchange(self, method: str, path: str, body: Object | None = None) -> tuple[int, Object]:
         """Send a request; return status and answer. Raises NotReady if there is none."""
