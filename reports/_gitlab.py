@@ -8,28 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from meshproof.base.output import encode_json
-from meshproof.run.record import Result, Run
+from meshproof.run.record import Run
 
 from . import _terminal
+from ._at_end import WriterAtEnd
 from ._problems import Level, Problem, list_problems
 
 _SEVERITIES = {Level.ERROR: "critical", Level.WARNING: "minor"}
 
 
-class Writer:
+class Writer(WriterAtEnd):
     """Prints a JSON list with an entry for each problem; for what has no place, in `.`."""
 
     def __init__(self, folder: Path) -> None:
         self._stdout = _terminal.open_stdout()
-
-    def started(self, run: Run) -> None:
-        """Print nothing yet."""
-
-    def progress(self, text: str) -> None:
-        """Print nothing: progress is no result."""
-
-    def finished(self, result: Result) -> None:
-        """Print nothing yet."""
 
     def ended(self, run: Run) -> None:
         """Print the list, empty where all is well."""

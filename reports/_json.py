@@ -6,25 +6,17 @@ import json
 from pathlib import Path
 
 from meshproof.base.output import encode_json
-from meshproof.run.record import Result, Run
+from meshproof.run.record import Run
 
 from . import _terminal
+from ._at_end import WriterAtEnd
 
 
-class Writer:
+class Writer(WriterAtEnd):
     """Prints one JSON object; docs/reference/run.schema.json is its schema."""
 
     def __init__(self, folder: Path) -> None:
         self._stdout = _terminal.open_stdout()
-
-    def started(self, run: Run) -> None:
-        """Print nothing yet."""
-
-    def progress(self, text: str) -> None:
-        """Print nothing: progress is no result."""
-
-    def finished(self, result: Result) -> None:
-        """Print nothing yet."""
 
     def ended(self, run: Run) -> None:
         """Print the record."""

@@ -13,6 +13,7 @@ from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import describe_bound
 
 from . import _files, _phrases
+from ._at_end import WriterAtEnd
 
 if TYPE_CHECKING:
     import junitparser
@@ -22,20 +23,11 @@ if TYPE_CHECKING:
 FILES = ("junit.xml",)
 
 
-class Writer:
+class Writer(WriterAtEnd):
     """Writes `junit.xml` into `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "junit.xml"
-
-    def started(self, run: Run) -> None:
-        """Write nothing yet."""
-
-    def progress(self, text: str) -> None:
-        """Write nothing: progress is no result."""
-
-    def finished(self, result: Result) -> None:
-        """Write nothing yet."""
 
     def ended(self, run: Run) -> None:
         """Write a suite with a test case per promise, and one per file of the user's rules."""

@@ -8,9 +8,10 @@ from typing import Any
 from meshproof.base.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_PASSED
 from meshproof.base.output import encode_json
 from meshproof.base.sarif import build_location, build_log
-from meshproof.run.record import Result, Run
+from meshproof.run.record import Run
 
 from . import _files
+from ._at_end import WriterAtEnd
 from ._problems import Problem, list_problems
 
 #: The files that it writes into the report folder.
@@ -19,20 +20,11 @@ FILES = ("results.sarif",)
 _SUCCESSFUL = (EXIT_PASSED, EXIT_FAILED, EXIT_INCONCLUSIVE)
 
 
-class Writer:
+class Writer(WriterAtEnd):
     """Writes `results.sarif` into `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "results.sarif"
-
-    def started(self, run: Run) -> None:
-        """Write nothing yet."""
-
-    def progress(self, text: str) -> None:
-        """Write nothing: progress is no result."""
-
-    def finished(self, result: Result) -> None:
-        """Write nothing yet."""
 
     def ended(self, run: Run) -> None:
         """Write a result for each problem; a rule is a lint code or an outcome."""

@@ -586,11 +586,7 @@ class _TableDeriver:
         return (
             call.gateway == MESH
             and name != call.host
-            and any(
-                name in table.hosts
-                for table in self._rules.tables
-                if table.gateways is None or MESH in table.gateways
-            )
+            and any(name in table.hosts for table in self._rules.tables if table.applies_to_mesh)
         )
 
     def _belongs_to_narrower_host(self, entrance: Call, call: Call) -> bool:

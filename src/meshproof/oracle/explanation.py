@@ -150,7 +150,9 @@ class Explainer:
     @cached_property
     def _rule_hosts(self) -> list[str]:
         """The hosts of rules for sidecars."""
-        return [host for table in self._rules.tables if _is_in_mesh(table) for host in table.hosts]
+        return [
+            host for table in self._rules.tables if table.applies_to_mesh for host in table.hosts
+        ]
 
     @cached_property
     def _mesh_hosts(self) -> set[str]:
@@ -172,7 +174,7 @@ class Explainer:
         tables = _pick_nearest(
             (table, table_host)
             for table in self._rules.tables
-            if _is_in_mesh(table) and table.applies_to_port(call.port)
+            if table.applies_to_mesh and table.applies_to_port(call.port)
             for table_host in table.hosts
             if hosts.covers(table_host, host)
         )
@@ -235,14 +237,14 @@ class Explainer:
 
 def _serves(gateway: Gateway, host: str, port: int) -> bool:
     """Say whether a Gateway has a server for a host at a port."""
-    return any(
-        server.port == port and any(hosts.covers(name, host) for name in server.hosts)
-        for server in gateway.servers
-    )
+    return any(list_servers(gateway, host, port))
 
 
-def _is_in_mesh(table: RouteTable) -> bool:
-    return table.gateways is None or MESH in table.gateways
+def list_servers(gateway: Gateway, host: str, port: int) -> Iterator[Server]:
+    """Yield the servers of a Gateway that have a host at a port."""
+    for server in gateway.servers:
+        if server.port == port and any(hosts.covers(name, host) for name in server.hosts):
+            yield server
 
 
 def _explain_no_part(table: RouteTable, call: Call) -> str:

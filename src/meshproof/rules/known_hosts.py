@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document
 from meshproof.inventory import Inventory
 from meshproof.inventory import sidecars as sidecar_reader
@@ -50,7 +49,7 @@ def _list_rule_ports(rules: RuleSet) -> Iterator[tuple[str, int]]:
     The hosts of a rule for gateways alone have no ports in the mesh.
     """
     for table in rules.tables:
-        mesh_hosts = table.hosts if table.gateways is None or MESH in table.gateways else ()
+        mesh_hosts = table.hosts if table.applies_to_mesh else ()
         yield from ((host, port) for host in mesh_hosts for port in table.ports)
         for route in table.routes:
             for target in route.targets:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from meshproof.base.errors import BadRules
-from meshproof.base.names import ROOT_NAMESPACE, Labels, format_labels
+from meshproof.base.names import MESH, ROOT_NAMESPACE, Labels, format_labels
 from meshproof.documents.manifest import At, Document
 from meshproof.inventory.sidecars import Sidecar
 from meshproof.rules.actions import (
@@ -171,6 +171,11 @@ class RouteTable:
     export_to: tuple[str, ...] = ()
     created: str = field(default="", compare=False)
     is_gateway_api: bool = field(default=False, compare=False)
+
+    @property
+    def applies_to_mesh(self) -> bool:
+        """Whether sidecars use it, not gateways alone."""
+        return self.gateways is None or MESH in self.gateways
 
     def is_visible_from(self, namespace: str) -> bool:
         """Say whether proxies of a namespace get the routes."""

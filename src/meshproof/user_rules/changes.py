@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from meshproof.base.errors import UsageError
 from meshproof.base.names import MESH, format_labels
-from meshproof.oracle import hosts
 from meshproof.oracle.case import Case
 from meshproof.oracle.conditions import Call, shorten
-from meshproof.oracle.explanation import Explanation
+from meshproof.oracle.explanation import Explanation, list_servers
 from meshproof.rules.model import INGRESS, Gateway
 from meshproof.user_rules.asking import describe_answer, list_changes
 from meshproof.user_rules.neighbours import list_neighbours
@@ -255,13 +254,8 @@ def _find_answer(side: Side, call: Call) -> Answer:
 
 def _list_tls_modes(gateway: Gateway, call: Call) -> list[str]:
     """Return the TLS modes of the servers that may take a call at a Gateway."""
-    return [
-        str(server.tls)
-        for server in gateway.servers
-        if server.tls is not None
-        and server.port == call.port
-        and any(hosts.covers(pattern, call.host) for pattern in server.hosts)
-    ]
+    servers = list_servers(gateway, call.host, call.port)
+    return [str(server.tls) for server in servers if server.tls is not None]
 
 
 def _find_settings(

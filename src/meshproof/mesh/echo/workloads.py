@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from meshproof.base.names import MESH, Labels, is_host_within, is_service
+from meshproof.base.names import Labels, is_host_within, is_service
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
 from meshproof.oracle.actions import Arrival, Shares
@@ -92,7 +92,7 @@ def list_hosts(rules: RuleSet, known_hosts: KnownHosts) -> list[str]:
 
 def _iter_hosts(table: RouteTable) -> Iterator[str]:
     """Yield the hosts of a table and of its targets."""
-    if table.gateways is None or MESH in table.gateways:
+    if table.applies_to_mesh:
         yield from table.hosts
     for target in (target for route in table.routes for target in route.targets):
         yield target.host
@@ -197,7 +197,7 @@ def collect_ports(rules: RuleSet, known_hosts: KnownHosts) -> dict[str, tuple[in
             called_ports = {
                 port for name in table.gateways or () for port in gateway_ports.get(name, ())
             }
-            if table.gateways is None or MESH in table.gateways:
+            if table.applies_to_mesh:
                 called_ports |= {
                     port
                     for called_host, ports in host_ports.items()

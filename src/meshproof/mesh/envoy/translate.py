@@ -97,7 +97,7 @@ class Snapshot:
                 raise policy.at.unsupported("spec.portLevelMtls is not supported yet")
         for table in self.rules.tables:
             self._check_gateways(table)
-            for host in table.hosts if _applies_to_sidecars(table) else ():
+            for host in table.hosts if table.applies_to_mesh else ():
                 if "*" not in host or host == "*":  # Istio refuses the last one in the mesh
                     self._check_ports(table, self.find_service(host, table.at))
 
@@ -209,7 +209,7 @@ def _list_names(rules: RuleSet, scope: SidecarScope, service: Service, port: int
     if scope.has_service(service, port):
         return service.list_names_from(scope.namespace)
     has_table = any(
-        service.host in table.hosts and _applies_to_sidecars(table) and scope.has_table(table, port)
+        service.host in table.hosts and table.applies_to_mesh and scope.has_table(table, port)
         for table in rules.tables
     )
     return [service.host] if has_table and port == _HTTP_PORT else []
@@ -258,11 +258,6 @@ def _translate_service(
     return {"name": f"{service.host}:{port}", "domains": domains, "routes": routes}
 
 
-def _applies_to_sidecars(table: RouteTable) -> bool:
-    """Say whether a table is for the sidecars of the mesh."""
-    return table.gateways is None or MESH in table.gateways
-
-
 def _rank_tables(rules: RuleSet, service: Service, caller: _Caller) -> list[RouteTable]:
     """Return the tables for a service's port that a sidecar gets, the one that holds first.
 
@@ -274,7 +269,7 @@ def _rank_tables(rules: RuleSet, service: Service, caller: _Caller) -> list[Rout
     tables = [
         table
         for table in rules.tables
-        if _applies_to_sidecars(table)
+        if table.applies_to_mesh
         and table.applies_to_port(caller.port)
         and table.is_visible_from(caller.namespace)
         and scope.has_table(table, caller.port)

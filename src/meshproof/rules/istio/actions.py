@@ -222,15 +222,17 @@ def _add_host(rewrite: Rewrite | None, written: WrittenActions, route: Value) ->
     (istiod, validateAuthorityRewrite).
     """
     entries = written.split.entries if written.split is not None else ()
-    own, *more = (*_list_host_headers(written.headers), None)
-    if own is not None and (len(more) > 1 or (rewrite is not None and rewrite.authority)):
+    own_headers = _list_host_headers(written.headers)
+    own = own_headers[0] if own_headers else None
+    has_authority = rewrite is not None and bool(rewrite.authority)
+    if own is not None and (len(own_headers) > 1 or has_authority):
         raise own.at.error("the host of the route is set twice, which Istio refuses", path=own.path)
     others = [find_host_header(entry.headers) for entry in entries]
     if any(others) and len(others) > 1:
         at = next(filter(None, others)).at
         raise at.unsupported("another host for some of its destinations", path=route.path)
     authority = next(filter(None, (own, *others)), None)
-    if authority is None or (rewrite is not None and rewrite.authority):
+    if authority is None or has_authority:
         return rewrite
     return replace(rewrite or Rewrite("", ""), authority=authority.text(), at=authority.at)
 
