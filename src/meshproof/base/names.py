@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 Labels = tuple[tuple[str, str], ...]
 
 #: Header that marks the requests of a run: in access logs, in traces.
@@ -33,7 +35,7 @@ def qualify_host(host: str, namespace: str) -> str:
     """
     if "." in host or host == "*":
         return host
-    return f"{host}.{namespace}.{CLUSTER_DOMAIN}"
+    return sys.intern(f"{host}.{namespace}.{CLUSTER_DOMAIN}")  # rules repeat it
 
 
 def sort_labels(mapping: dict[str, str]) -> Labels:

@@ -23,7 +23,7 @@ from meshproof.inventory.problems import Problems
 KIND = "DestinationRule"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Subset:
     """A subset of a DestinationRule: its name with its place, and its labels, () without any."""
 
@@ -32,11 +32,11 @@ class Subset:
     at: At
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class DestinationRule:
     """A DestinationRule with its full host and subsets; what could be read of them.
 
-    `source_text` is the host as written, at `at`. `is_complete` if all subsets have a name.
+    `source_text` is the host as written, in `named_by`. `is_complete` if all subsets have a name.
     `has_selector` if it is for some workloads of its namespace alone. `traffic_policies` are that
     of the rule, if any, and those of its subsets.
     """
@@ -44,12 +44,17 @@ class DestinationRule:
     document: Document
     host: str
     source_text: str
-    at: At
+    named_by: Value
     subsets: tuple[Subset, ...]
     is_complete: bool
     has_selector: bool = False
     traffic_policies: tuple[Value, ...] = ()
     problems: tuple[BadRules, ...] = ()
+
+    @property
+    def at(self) -> At:
+        """Where the host stands."""
+        return self.named_by.at
 
 
 def read_destination_rules(documents: Iterable[Document]) -> tuple[DestinationRule, ...]:
@@ -94,7 +99,7 @@ def _read_destination_rule(document: Document) -> DestinationRule:
         document,
         qualify_host(host_text, document.namespace) if hosts else "",
         host_text,
-        hosts[0].at if hosts else document.at,
+        hosts[0] if hosts else document.root,
         tuple(subsets),
         len(subsets) == len(entries),
         bool(find_values(spec, "workloadSelector")),

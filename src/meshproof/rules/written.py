@@ -8,7 +8,7 @@ of its dialect.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, Generic, Literal, TypeVar
 
 from meshproof.base.errors import BadRules
@@ -74,34 +74,45 @@ class WrittenMatch:
 
 @dataclass(eq=False, slots=True)
 class Reference:
-    """A name in a rule: in full, its text in the file, and where.
+    """A name in a rule: in full, its text in the file, and the value that has it.
 
     A gateway may be narrowed to a `section` or a `port`.
     """
 
     full_name: str
     source_text: str
-    at: At
+    named_by: Value
     section: Value | None = None
     port: Value | None = None
+
+    @property
+    def at(self) -> At:
+        """Where its name stands."""
+        return self.named_by.at
 
 
 @dataclass(eq=False, slots=True)
 class WrittenDestination:
-    """A destination: full host and its text in the file, subset or labels, port.
+    """A destination: full host, its text in the file and the value that has it, subset, port.
 
-    `value` is None where a RouteRule leaves it out: then it is for the rule's own service.
+    `labels` stand for a subset. `value` is None where a RouteRule leaves it out: then it is for the
+    rule's own service.
     """
 
     host: str
     source_text: str
-    at: At
+    named_by: Value
     namespace: str
     subset: Value | None = None
     labels: Labels = ()
     labels_value: Value | None = None
     value: Value | None = None
     port: Value | None = None
+
+    @property
+    def at(self) -> At:
+        """Where its name stands."""
+        return self.named_by.at
 
 
 @dataclass(eq=False, slots=True)
@@ -226,6 +237,11 @@ class WrittenHeaders:
     response: WrittenHeaderChanges | None = None
 
 
+#: Most routes change no header and have no limit: these are one object for all of them.
+NO_HEADERS = WrittenHeaders()
+NO_LIMITS = WrittenLimits(None, None, None)
+
+
 @dataclass(eq=False, slots=True)
 class WrittenEntry:
     """One entry of a split: where it sends to, what share, and its header changes."""
@@ -233,7 +249,7 @@ class WrittenEntry:
     value: Value
     weight: Value | None
     destination: WrittenDestination | None
-    headers: WrittenHeaders = field(default_factory=WrittenHeaders)
+    headers: WrittenHeaders = NO_HEADERS
 
 
 @dataclass(eq=False, slots=True)
@@ -310,9 +326,9 @@ class WrittenActions:
 
     split: WrittenSplit | None = None
     redirect: WrittenRedirect | None = None
-    limits: WrittenLimits = field(default_factory=lambda: WrittenLimits(None, None, None))
+    limits: WrittenLimits = NO_LIMITS
     faults: tuple[WrittenFault, ...] = ()
-    headers: WrittenHeaders = field(default_factory=WrittenHeaders)
+    headers: WrittenHeaders = NO_HEADERS
     rewrite: WrittenRewrite | None = None
     direct_response: WrittenDirectResponse | None = None
     mirrors: tuple[WrittenMirror, ...] = ()
@@ -418,6 +434,10 @@ class WrittenTable(Generic[MatchT]):
 def _list_fields(written: Any) -> dict[str, Any]:
     """Return the fields of something written, by name."""
     return {field.name: getattr(written, field.name) for field in fields(written)}
+
+
+#: Gives the routes of a document as they are written.
+ListRoutes = Callable[[Document], Iterable[WrittenRoute[WrittenMatch]]]
 
 
 class FieldReader:

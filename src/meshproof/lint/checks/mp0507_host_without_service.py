@@ -42,10 +42,10 @@ def check(project: Project) -> Iterator[Hit]:
 def list_mentioned_hosts(project: Project) -> Iterator[tuple[Reference, str, str]]:
     """Yield each host of a destination or DestinationRule with the rule's kind and namespace."""
     for table, _, destination in list_destinations(project):
-        reference = Reference(destination.host, destination.source_text, destination.at)
+        reference = Reference(destination.host, destination.source_text, destination.named_by)
         yield reference, table.dialect, table.document.namespace
     for rule in project.inventory.destination_rules:
-        reference = Reference(rule.host, rule.source_text, rule.at)
+        reference = Reference(rule.host, rule.source_text, rule.named_by)
         yield reference, "DestinationRule", rule.document.namespace
 
 

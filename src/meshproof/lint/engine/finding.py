@@ -17,7 +17,7 @@ class Level(StrEnum):
     INFO = "info"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A place that a check complains about. The check has the code, its page the level.
 
@@ -45,7 +45,7 @@ def build_unchecked_hit(subject: str, error: Exception, at: At) -> Hit:
     return Hit(at, summary, "report it to meshproof's issue tracker, with the object")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Finding:
     """A hit with the code and level of its check."""
 

@@ -18,7 +18,7 @@ from meshproof.lint.model import regexes
 MatchType = Literal["exact", "prefix", "path", "regex", "present", "any of", "host"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Condition:
     """A condition on one part of a request (`uri`, `header cookie`, `query q`, `source app`).
 

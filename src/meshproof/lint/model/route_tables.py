@@ -49,11 +49,18 @@ _ROUTE_READERS: dict[str, RouteReader] = {
 @lru_cache(maxsize=2)
 def read_written_routes(project: Project) -> tuple[WrittenRoute[WrittenMatch], ...]:
     """Return the routes of all documents as they are written, even of those without a name."""
-    return tuple(
-        route
+    return tuple(route for routes in _read_routes(project).values() for route in routes)
+
+
+@lru_cache(maxsize=2)
+def _read_routes(project: Project) -> dict[int, tuple[WrittenRoute[WrittenMatch], ...]]:
+    """Return the routes of each document, by its id: read once, for all checks and tables."""
+    return {
+        id(document): tuple(
+            _ROUTE_READERS[read_kind(document)](document, project.find_namespace(document))
+        )
         for document in project.documents_of_kind(*_ROUTE_READERS)
-        for route in _ROUTE_READERS[read_kind(document)](document, project.find_namespace(document))
-    )
+    }
 
 
 def read_splits(project: Project) -> Iterator[WrittenSplit]:
@@ -71,13 +78,18 @@ def read_route_tables(project: Project) -> tuple[RouteTable, ...]:
 
 def _read_written_tables(project: Project) -> Iterator[WrittenTable[WrittenMatch]]:
     """Yield the tables of all dialects, as they are written."""
+    routes = _read_routes(project)
+
+    def list_routes(document: Document) -> tuple[WrittenRoute[WrittenMatch], ...]:
+        return routes[id(document)]
+
     group = "networking.istio.io"
-    yield from virtual_service.read_tables(project.named_documents("VirtualService", group=group))
-    yield from route_rule.read_tables(project.named_documents("RouteRule"))
+    documents = project.named_documents("VirtualService", group=group)
+    yield from virtual_service.read_tables(documents, list_routes)
+    yield from route_rule.read_tables(project.named_documents("RouteRule"), list_routes)
     group = "gateway.networking.k8s.io"
-    yield from gateway_api.read_tables(
-        project.named_documents("HTTPRoute", "GRPCRoute", group=group)
-    )
+    documents = project.named_documents("HTTPRoute", "GRPCRoute", group=group)
+    yield from gateway_api.read_tables(documents, list_routes)
 
 
 def list_destinations(project: Project) -> Iterator[tuple[RouteTable, Route, WrittenDestination]]:

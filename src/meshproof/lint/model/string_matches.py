@@ -12,7 +12,7 @@ from meshproof.lint.model.route_tables import read_written_routes
 from meshproof.rules.written import WrittenCondition
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StringMatch:
     """A string that a part of a request is compared with. `match_type` says how.
 

@@ -13,6 +13,7 @@ from meshproof.documents.lookup import find_values, get_value, read_kind, read_s
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
     FieldReader,
+    ListRoutes,
     Reference,
     StringKind,
     WrittenActions,
@@ -46,12 +47,14 @@ _PAIR_PARTS = {"headers": "header", "queryParams": "query"}
 _HEADER_FILTERS = ("requestHeaderModifier", "responseHeaderModifier")
 
 
-def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable[WrittenMatch]]:
+def read_tables(
+    documents: Iterable[Document], list_routes: ListRoutes
+) -> Iterator[WrittenTable[WrittenMatch]]:
     """Yield the route table of each HTTPRoute and GRPCRoute."""
     for document in documents:
         spec = read_spec(document)
         hosts = [
-            Reference(read_text(host), read_text(host), host.at)
+            Reference(read_text(host), read_text(host), host)
             for host in find_values(spec, "hostnames")
         ]
         gateways: list[Reference] = []
@@ -62,7 +65,7 @@ def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable[WrittenM
             "HTTPRoute" if document.kind == "HTTPRoute" else "GRPCRoute",
             tuple(hosts),
             tuple(gateways),
-            tuple(read_routes(document, document.namespace)),
+            tuple(list_routes(document)),
             is_ordered=False,
         )
 
@@ -79,10 +82,10 @@ def _add_parent(
     if kind in ("", "Gateway"):
         full_name = f"{parent_namespace}/{text}"
         section, port = get_value(parent, "sectionName"), get_value(parent, "port")
-        gateways.append(Reference(full_name, text, name.at, section, port))
+        gateways.append(Reference(full_name, text, name, section, port))
     elif kind == "Service":
-        gateways.append(Reference(MESH, text, name.at))
-        hosts.append(Reference(f"{text}.{parent_namespace}.{CLUSTER_DOMAIN}", text, name.at))
+        gateways.append(Reference(MESH, text, name))
+        hosts.append(Reference(f"{text}.{parent_namespace}.{CLUSTER_DOMAIN}", text, name))
 
 
 def read_routes(document: Document, namespace: str) -> Iterator[WrittenRoute[WrittenMatch]]:
@@ -243,7 +246,7 @@ def read_backend(value: Value, namespace: str) -> WrittenDestination | None:
     return WrittenDestination(
         f"{text}.{backend_namespace}.{CLUSTER_DOMAIN}",
         text,
-        name.at,
+        name,
         backend_namespace,
         port=get_value(value, "port"),
     )

@@ -13,7 +13,10 @@ from meshproof.base.names import MESH, qualify_gateway, qualify_host
 from meshproof.documents.lookup import find_values, get_value, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
+    NO_HEADERS,
+    NO_LIMITS,
     FieldReader,
+    ListRoutes,
     Protocol,
     Reference,
     WrittenActions,
@@ -62,7 +65,9 @@ _READ_KEYS = {
 }
 
 
-def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable[WrittenMatch]]:
+def read_tables(
+    documents: Iterable[Document], list_routes: ListRoutes
+) -> Iterator[WrittenTable[WrittenMatch]]:
     """Yield the route table of each VirtualService."""
     for document in documents:
         spec, namespace = read_spec(document), document.namespace
@@ -71,8 +76,8 @@ def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable[WrittenM
             document,
             "VirtualService",
             tuple(read_hosts(find_values(spec, "hosts"), namespace)),
-            gateways or (Reference(MESH, MESH, document.at),),
-            tuple(read_routes(document, namespace)),
+            gateways or (Reference(MESH, MESH, document.root),),
+            tuple(list_routes(document)),
         )
 
 
@@ -80,14 +85,14 @@ def read_hosts(values: Iterable[Value], namespace: str) -> Iterator[Reference]:
     """Yield the hosts of a VirtualService in full."""
     for value in values:
         if text := read_text(value):
-            yield Reference(qualify_host(text, namespace), text, value.at)
+            yield Reference(qualify_host(text, namespace), text, value)
 
 
 def read_gateways(values: Iterable[Value], namespace: str) -> Iterator[Reference]:
     """Yield gateways as `namespace/name`, `mesh` as it is."""
     for value in values:
         if text := read_text(value):
-            yield Reference(qualify_gateway(text, namespace), text, value.at)
+            yield Reference(qualify_gateway(text, namespace), text, value)
 
 
 def read_routes(document: Document, namespace: str) -> Iterator[WrittenRoute[WrittenMatch]]:
@@ -157,9 +162,11 @@ def _read_entry(fields: FieldReader, entry: Value, namespace: str) -> WrittenEnt
 
 def _read_limits(fields: FieldReader, route: Value) -> WrittenLimits:
     """Return the timeout of a route and its retries."""
-    retries = fields.get(route, "retries")
+    retries, timeout = fields.get(route, "retries"), fields.get(route, "timeout")
+    if retries is None and timeout is None:
+        return NO_LIMITS
     return WrittenLimits(
-        fields.get(route, "timeout"),
+        timeout,
         fields.get(retries, "perTryTimeout"),
         fields.get(retries, "attempts"),
         fields.get(retries, "retryOn"),
@@ -170,6 +177,8 @@ def _read_limits(fields: FieldReader, route: Value) -> WrittenLimits:
 def _read_headers(fields: FieldReader, parent: Value) -> WrittenHeaders:
     """Return the header changes of a route or of a destination."""
     headers = fields.get(parent, "headers")
+    if headers is None:
+        return NO_HEADERS
     return WrittenHeaders(
         _read_header_changes(fields, fields.get(headers, "request")),
         _read_header_changes(fields, fields.get(headers, "response")),
@@ -238,7 +247,7 @@ def read_destination(value: Value, namespace: str) -> WrittenDestination | None:
     return WrittenDestination(
         qualify_host(text, namespace),
         text,
-        host.at,
+        host,
         namespace,
         get_value(value, "subset"),
         port=get_value(get_value(value, "port"), "number"),

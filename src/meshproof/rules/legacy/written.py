@@ -19,6 +19,7 @@ from meshproof.documents.lookup import (
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
     FieldReader,
+    ListRoutes,
     Reference,
     WrittenActions,
     WrittenCondition,
@@ -46,7 +47,9 @@ PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
 _SOURCE_KEYS = ("name", "namespace", "service", "domain")
 
 
-def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable[WrittenMatch]]:
+def read_tables(
+    documents: Iterable[Document], list_routes: ListRoutes
+) -> Iterator[WrittenTable[WrittenMatch]]:
     """Yield one route table for each destination."""
     routes_by_host: dict[str, list[WrittenRoute[WrittenMatch]]] = {}
     references: dict[str, Reference] = {}
@@ -54,9 +57,7 @@ def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable[WrittenM
         reference = refer_to_destination(document, document.namespace)
         if reference.full_name:
             references.setdefault(reference.full_name, reference)
-            routes_by_host.setdefault(reference.full_name, []).extend(
-                read_routes(document, document.namespace)
-            )
+            routes_by_host.setdefault(reference.full_name, []).extend(list_routes(document))
     for host, host_routes in routes_by_host.items():
         ordered = tuple(sorted(host_routes, key=lambda route: -route.precedence))
         yield WrittenTable(host_routes[0].document, "RouteRule", (references[host],), (), ordered)
@@ -76,14 +77,14 @@ def _refer_to_service(value: Value, namespace: str) -> Reference:
     """Return the service that an IstioService names; its full name is empty if it names none."""
     host = find_service_host(value, namespace)
     name_value = get_value(value, "service") or get_value(value, "name") or value
-    return Reference(host, read_text(name_value) or host, name_value.at)
+    return Reference(host, read_text(name_value) or host, name_value)
 
 
 def refer_to_destination(document: Document, namespace: str) -> Reference:
     """Return the service that a RouteRule is for; its full name is empty if it names none."""
     destination = get_value(read_spec(document), "destination")
     if destination is None:
-        return Reference("", "", document.at)
+        return Reference("", "", document.root)
     return _refer_to_service(destination, namespace)
 
 
@@ -92,7 +93,7 @@ def read_routes(document: Document, namespace: str) -> Iterator[WrittenRoute[Wri
     spec = read_spec(document) or document.root
     match, destination = get_value(spec, "match"), get_value(spec, "destination")
     host = refer_to_destination(document, namespace).full_name
-    own_service = Reference(host, host, destination.at if destination is not None else spec.at)
+    own_service = Reference(host, host, destination if destination is not None else spec)
     name = read_text(get_value(get_value(document.root, "metadata"), "name"))
     yield WrittenRoute(
         document,
@@ -168,7 +169,7 @@ def _read_entry(
         WrittenDestination(
             service.full_name,
             service.source_text,
-            service.at,
+            service.named_by,
             namespace,
             labels=read_labels(labels),
             labels_value=labels,
@@ -184,7 +185,7 @@ def _read_mirrors(mirror: Value | None, namespace: str) -> Iterator[WrittenMirro
         target = WrittenDestination(
             host,
             "",
-            mirror.at,
+            mirror,
             namespace,
             labels=read_labels(labels),
             labels_value=labels,
