@@ -65,7 +65,8 @@ ANSWERED_HEADERS = ("x-c", "x-d")
 _FAILURES = tuple(
     f"{kind} x{count}"
     for kind, count in itertools.product(
-        ("500", "502", "503", "504", "409", "gRPC 14", "gRPC 1"), (1, 2, 3, 4)
+        ("500", "502", "503", "504", "409", *(f"gRPC {status}" for status in (1, 4, 8, 13, 14))),
+        (1, 2, 3, 4),
     )
 )
 BEHAVIOUR = EchoBehaviour(REPORTED_HEADERS, ANSWERED_HEADERS, _FAILURES)

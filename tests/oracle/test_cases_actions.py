@@ -363,10 +363,17 @@ RETRIES = {
         "twice with 500 -> 500": "500 x2",
         "once with 409 -> 409": "409 x1",
     },
+    "{attempts: 1, retryOn: '503,deadline-exceeded'}": {
+        "once with 503 -> v1": "503 x1",
+        "once with gRPC 4 -> v1": "gRPC 4 x1",
+        "twice with 503 -> 503": "503 x2",
+        **{f"once with {status} -> {status}": f"{status} x1" for status in (500, 502, 504, 409)},
+        **{f"once with gRPC {n} -> gRPC {n}": f"gRPC {n} x1" for n in (14, 1, 8, 13)},
+    },
     "{attempts: 2, retryOn: 'reset,409'}": {
         "twice with 409 -> v1": "409 x2",
         "3 times with 409 -> 409": "409 x3",
-        "once with 500 -> 500": "500 x1",
+        **{f"once with {status} -> {status}": f"{status} x1" for status in (500, 502, 503, 504)},
     },
     "{attempts: 1, retryOn: 'gateway-error,retriable-4xx'}": {
         "once with 503 -> v1": "503 x1",
@@ -378,7 +385,8 @@ RETRIES = {
         "once with gRPC 14 -> v1": "gRPC 14 x1",
         "once with gRPC 1 -> v1": "gRPC 1 x1",
         "twice with gRPC 14 -> gRPC 14": "gRPC 14 x2",
-        "once with 500 -> 500": "500 x1",
+        **{f"once with {status} -> {status}": f"{status} x1" for status in (500, 502, 504, 409)},
+        **{f"once with gRPC {n} -> gRPC {n}": f"gRPC {n} x1" for n in (4, 8, 13)},
     },
 }
 

@@ -72,7 +72,7 @@ TABLE = {
             "method POST -> v3",
             *[
                 f"method {method} -> v1"
-                for method in ("GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+                for method in ("GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE")
             ],
         ],
     ),
@@ -83,6 +83,7 @@ TABLE = {
             *[f"method {method} -> v1" for method in ("POST", "PUT", "DELETE", "PATCH")],
             "method HEAD -> v3",
             "method OPTIONS -> v1",
+            "method TRACE -> v1",
         ],
     ),
     "authority": (
@@ -199,7 +200,7 @@ TABLE = {
             "path /a/x (below it) -> v1",
             *[
                 f"method {method} -> v1"
-                for method in ("POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+                for method in ("POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE")
             ],
         ],
     ),

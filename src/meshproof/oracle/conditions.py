@@ -18,7 +18,8 @@ from meshproof.rules.model import INGRESS, Match, Proxy, StringMatch, TlsMode
 
 Pairs = tuple[tuple[str, str], ...]
 UNMATCHED_VALUE = strings.UNMATCHED_VALUE
-_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+#: The methods that are tried. CONNECT asks a proxy for a tunnel; it never comes to the rules.
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE")
 #: Paths that reach Envoy as they are: no character that a browser encodes (URL Standard, path
 #: percent-encode set), no dots to resolve.
 _SENDABLE_PATH = re.compile(r"/(?:[\w.~!$&'()*+,;=:@/|\[\]-]|%[0-9A-Fa-f]{2})*", re.A)
@@ -246,12 +247,12 @@ def _make_method_condition(string_match: StringMatch) -> Condition:
     """Return the condition on the method."""
 
     def satisfy(call: Call) -> Iterator[Call]:
-        for method in _METHODS:
+        for method in METHODS:
             if strings.matches(string_match, method):
                 yield replace(call, method=method)
 
     def find_similar(call: Call) -> Iterator[SimilarCall]:
-        for method in _METHODS:
+        for method in METHODS:
             if method != call.method:
                 yield SimilarCall(f"method {method}", replace(call, method=method))
 

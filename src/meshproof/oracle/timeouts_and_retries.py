@@ -49,6 +49,14 @@ _FAILURES = {
 }
 #: Istio's default retry conditions, as far as a workload can fail that way.
 _DEFAULT_CONDITIONS = ("unavailable", "cancelled")
+#: Statuses that are tried where no condition retries them.
+STATUSES = ("500", "502", "503", "504", "409")
+#: Retry condition -> the statuses that it takes (Envoy's docs, x-envoy-retry-on).
+_RETRIED_STATUSES: dict[str, tuple[str, ...]] = {
+    "5xx": ("500", "502", "503", "504"),
+    "gateway-error": ("502", "503", "504"),
+    "retriable-4xx": ("409",),
+}
 
 
 def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
@@ -187,20 +195,16 @@ def _list_failures(retries: Retries) -> list[str]:
     return list(dict.fromkeys(failures))
 
 
-def _pick_unretried_failure(retries: Retries) -> str:
-    """Return a status that no condition retries, the nearest first; "" if there is none."""
+def _list_unretried_failures(retries: Retries) -> Iterator[str]:
+    """Yield the failures that no condition retries: statuses, and those of gRPC if one is named."""
     conditions = retries.conditions or _DEFAULT_CONDITIONS
-    retried = {
-        "5xx": range(500, 600),
-        "gateway-error": (502, 503, 504),
-        "retriable-4xx": (409,),
-    }
-    for status in (500, 502, 409):
-        if str(status) not in conditions and not any(
-            status in retried.get(word, ()) for word in conditions
-        ):
-            return str(status)
-    return ""
+    retried = {status for word in conditions for status in _RETRIED_STATUSES.get(word, (word,))}
+    if not retries.conditions:
+        retried.add("503")  # older Istios retry it by default (their issue 50506)
+    yield from (status for status in STATUSES if status not in retried)
+    grpc_statuses = {word: name for word, name in _FAILURES.items() if name.startswith("gRPC")}
+    if grpc_statuses.keys() & set(conditions):
+        yield from (name for word, name in grpc_statuses.items() if word not in conditions)
 
 
 def _derive_retry_variants(route: Route, call: Call, expected: ExpectedAnswer) -> Iterator[Variant]:
@@ -220,8 +224,7 @@ def _derive_retry_variants(route: Route, call: Call, expected: ExpectedAnswer) -
             replace(forgiven, instruction_headers=instructions),
         )
     yield _make_failing_variant(call, expected, failure, attempts + 1)
-    unretried = _pick_unretried_failure(retries)
-    if attempts and unretried:
+    for unretried in _list_unretried_failures(retries) if attempts else ():
         yield _make_failing_variant(call, expected, unretried, 1)
 
 

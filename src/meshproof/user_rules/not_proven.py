@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from meshproof.base.errors import pluralize
+from meshproof.oracle.conditions import METHODS
+from meshproof.oracle.timeouts_and_retries import STATUSES
 from meshproof.run.remark import Remark
 
 if TYPE_CHECKING:
@@ -68,10 +70,22 @@ def _list_unasked(user_rules: UserRules) -> Iterator[str]:
     ):
         if count:
             yield f"not looked for: {part} on {pluralize(count, 'route')} without"
+    if by_method := sum(_names_method(route) for route in routes):
+        methods = f"{', '.join(METHODS[:-1])} and {METHODS[-1]}"
+        yield f"not looked for: on {pluralize(by_method, 'route')} methods other than {methods}"
+    if retried := sum(bool(route.retries and route.retries.attempts) for route in routes):
+        statuses = f"{', '.join(STATUSES[:-1])} and {STATUSES[-1]}"
+        place = pluralize(retried, "route")
+        yield f"not looked for: on {place} retries of statuses other than {statuses}"
     if limited := sum(_has_time_limit(route) for route in routes):
         place = f"on {pluralize(limited, 'route')}"
         yield f"not looked for: {place} a timeout that comes up to half as long again and 1 s later"
     yield "not looked for: delays of less than 1 s, and delays of some requests only"
+
+
+def _names_method(route: Route) -> bool:
+    """Say whether a match of a route names a method."""
+    return any(match.method is not None for match in route.matches)
 
 
 def _has_time_limit(route: Route) -> bool:

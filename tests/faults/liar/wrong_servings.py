@@ -199,6 +199,7 @@ _MTLS = (
 _CALLERS = "it is which callers have a subset: tests/mesh/envoy/test_translate_subsets.py"
 _SIDECARS = "it is what callers reach: on real Envoys in tests/user_rules/test_own_surroundings.py"
 _ALL_PLAIN_HTTP = "every request of a run is plain HTTP"
+_METHODS_IN_REPORT = "no case has such a method; the run's report names those that are tried"
 
 # Match
 add("exact as prefix", "Match.uri", "exact", match_path("prefix", "/exact"), is_short=True)
@@ -262,6 +263,14 @@ add(
     "method",
     match_header("safe_regex", "GET|OPTIONS"),
     is_short=True,
+)
+add("method GET or TRACE", "Match.method", "method", match_header("safe_regex", "GET|TRACE"))
+add(
+    "method GET or one of WebDAV",
+    "Match.method",
+    "method",
+    match_header("safe_regex", "GET|PROPFIND"),
+    unseen=_METHODS_IN_REPORT,
 )
 add("one method of two", "Match.method", "methods", match_header("exact", "GET"))
 add("third method", "Match.method", "methods", match_header("safe_regex", "GET|POST|PUT"))
@@ -680,6 +689,43 @@ add(
     "Retries.conditions",
     "retries of a status",
     assign(*RETRY, "retriable_status_codes", value=[503, 500]),
+)
+add(
+    "retries of 502, too",
+    "Retries.conditions",
+    "retries of a status",
+    assign(*RETRY, "retriable_status_codes", value=[503, 502]),
+)
+add(
+    "retries of 504, too",
+    "Retries.conditions",
+    "retries of a status",
+    assign(*RETRY, "retriable_status_codes", value=[503, 504]),
+)
+add(
+    "retries of 409, too",
+    "Retries.conditions",
+    "retries of a status",
+    assign(*RETRY, "retry_on", value="retriable-status-codes,retriable-4xx"),
+)
+add(
+    "retries of 429, too",
+    "Retries.conditions",
+    "retries of a status",
+    assign(*RETRY, "retriable_status_codes", value=[503, 429]),
+    unseen="no case fails so; the run's report names the statuses that are tried",
+)
+add(
+    "retries of another gRPC status, too",
+    "Retries.conditions",
+    "retries by gRPC",
+    assign(*RETRY, "retry_on", value="unavailable,internal"),
+)
+add(
+    "retries of 503 beside gRPC",
+    "Retries.conditions",
+    "retries by gRPC",
+    assign(*RETRY, "retry_on", value="unavailable,gateway-error"),
 )
 add(
     "perTryTimeout too short",

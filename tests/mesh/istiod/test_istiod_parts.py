@@ -166,12 +166,12 @@ def test_cases_over_tls_and_at_other_proxies_are_not_supported_by_name() -> None
     assert objects.explain_unserved(own).startswith("a Gateway for proxies with app=own: ")
 
 
-def test_no_hash_keeps_all_requests_of_the_run_on_one_pod() -> None:
+def test_no_hash_and_no_ejection_sends_all_requests_of_the_run_to_one_pod() -> None:
     (document,) = parse(
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n"
         "  host: a\n"
         "  subsets: [{name: v1, labels: {v: a}, trafficPolicy: {loadBalancer: {consistentHash: "
-        "{useSourceIp: true}, simple: RANDOM}}}]\n",
+        "{useSourceIp: true}, simple: RANDOM}, outlierDetection: {consecutive5xxErrors: 2}}}]\n",
         "a.yaml",
     )
     (placed,) = objects.read_rules([document], "127.9.9.9")

@@ -41,6 +41,8 @@ PROXY_PORT, INBOUND_PORT = 15001, 15006
 MARKER_PORT = 15999
 #: Where TLS ends at a server, and the fields that name a certificate of the user's.
 _TLS_MODES = ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL")
+#: Fields of DestinationRules that are left out.
+_UNPROVEN_KEYS = ("consistentHash", "outlierDetection")
 _CERTIFICATE_FIELDS = (
     *("serverCertificate", "privateKey", "caCertificates", "credentialName", "credentialNames"),
     *("caCertCredentialName", "tlsCertificates", "caCrl"),
@@ -315,7 +317,7 @@ def read_rules(
             if not spec["servers"]:
                 continue
         if document.kind == "DestinationRule":
-            spec = _drop_hashes(spec)
+            spec = _drop_unproven(spec)
         metadata = {"name": document.name, "namespace": document.namespace}
         body = {
             "apiVersion": document.api_version,
@@ -327,16 +329,17 @@ def read_rules(
     return placed
 
 
-def _drop_hashes(spec: Any) -> Any:
-    """Return a DestinationRule's spec without consistentHash, which is named as not proven.
+def _drop_unproven(spec: Any) -> Any:
+    """Return a DestinationRule's spec without consistentHash and outlierDetection.
 
-    All requests of a run come from one address: one pod of a service would get them all.
+    Both are named as not proven. All requests of a run come from one address: by a hash, one pod of
+    a service would get them all. Cases of retries make workloads fail, and it would eject them.
     """
     if isinstance(spec, list):
-        return [_drop_hashes(entry) for entry in spec]
+        return [_drop_unproven(entry) for entry in spec]
     if not isinstance(spec, dict):
         return spec
-    return {key: _drop_hashes(value) for key, value in spec.items() if key != "consistentHash"}
+    return {key: _drop_unproven(value) for key, value in spec.items() if key not in _UNPROVEN_KEYS}
 
 
 def _move_gateway(
