@@ -9,6 +9,7 @@ from meshproof.base.errors import pluralize
 from meshproof.oracle.conditions import METHODS
 from meshproof.oracle.timeouts_and_retries import STATUSES
 from meshproof.run.remark import Remark
+from meshproof.verdict.phrases import join_names
 
 if TYPE_CHECKING:
     from meshproof.rules.model import Route
@@ -71,12 +72,11 @@ def _list_unasked(user_rules: UserRules) -> Iterator[str]:
         if count:
             yield f"not looked for: {part} on {pluralize(count, 'route')} without"
     if by_method := sum(_names_method(route) for route in routes):
-        methods = f"{', '.join(METHODS[:-1])} and {METHODS[-1]}"
-        yield f"not looked for: on {pluralize(by_method, 'route')} methods other than {methods}"
+        place = f"on {pluralize(by_method, 'route')}"
+        yield f"not looked for: {place} methods other than {join_names(METHODS)}"
     if retried := sum(bool(route.retries and route.retries.attempts) for route in routes):
-        statuses = f"{', '.join(STATUSES[:-1])} and {STATUSES[-1]}"
-        place = pluralize(retried, "route")
-        yield f"not looked for: on {place} retries of statuses other than {statuses}"
+        place = f"on {pluralize(retried, 'route')}"
+        yield f"not looked for: {place} retries of statuses other than {join_names(STATUSES)}"
     if limited := sum(_has_time_limit(route) for route in routes):
         place = f"on {pluralize(limited, 'route')}"
         yield f"not looked for: {place} a timeout that comes up to half as long again and 1 s later"

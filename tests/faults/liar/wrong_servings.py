@@ -684,24 +684,13 @@ add(
     "retries of a status",
     drop(*RETRY, "retriable_status_codes"),
 )
-add(
-    "retries of 500, too",
-    "Retries.conditions",
-    "retries of a status",
-    assign(*RETRY, "retriable_status_codes", value=[503, 500]),
-)
-add(
-    "retries of 502, too",
-    "Retries.conditions",
-    "retries of a status",
-    assign(*RETRY, "retriable_status_codes", value=[503, 502]),
-)
-add(
-    "retries of 504, too",
-    "Retries.conditions",
-    "retries of a status",
-    assign(*RETRY, "retriable_status_codes", value=[503, 504]),
-)
+for status in (500, 502, 504):
+    add(
+        f"retries of {status}, too",
+        "Retries.conditions",
+        "retries of a status",
+        assign(*RETRY, "retriable_status_codes", value=[503, status]),
+    )
 add(
     "retries of 409, too",
     "Retries.conditions",
