@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -154,13 +155,15 @@ def run(options: Options, write: Callable[[str], None]) -> Report:
                 write(_describe(report.sets, smaller, difference, names))
             return time.monotonic() < end or report.sets < options.least
 
-        visit_sets(options.sets, options.seed, visit)
-        report.requests = comparer.requests
-        report.istiod = pair.istiod.version
-        write(report.describe())
-        if options.record:
-            with Path(options.record).open("a") as file:
-                file.write(f"{json.dumps(report.make_record(options.seed))}\n")
+        try:
+            visit_sets(options.sets, options.seed, visit)
+        finally:  # what a run that is broken off has compared, counts, too
+            report.requests = comparer.requests
+            report.istiod = pair.istiod.version
+            write(report.describe())
+            if options.record:
+                with Path(options.record).open("a") as file:
+                    file.write(f"{json.dumps(report.make_record(options.seed))}\n")
         if options.trials:
             write(_try_fields(comparer, options).describe())
     return report
@@ -283,6 +286,7 @@ def main() -> int:
     """Run the command; return its exit code."""
     if (LAB / "etcd").exists():
         os.environ.setdefault("KUBEBUILDER_ASSETS", str(LAB))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = read_options()
     report = run(options, _write)
     if options.is_published and not report.unexplained:

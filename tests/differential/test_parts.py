@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from meshproof.oracle.derive import Call
 from meshproof.verdict.two_samples import compute_chance, differs
-from tests.differential import planting, splits
+from tests.differential import planting, run, splits
 from tests.differential.asking import ALPHA, Answer
-from tests.differential.comparing import write_objects
+from tests.differential.comparing import Comparison, write_objects
 from tests.differential.coverage import (
     LEFT_OUT,
     FieldTrials,
@@ -179,3 +184,30 @@ def test_no_set_is_generated_once_there_are_enough() -> None:
 
     visit_sets(100_000, 7, visit)  # all of them would take hours
     assert len(sets) == 3
+
+
+def test_a_run_that_is_broken_off_is_recorded_as_far_as_it_came(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    comparisons = iter([Comparison(is_served=True), Comparison(refused="no")])
+
+    @contextlib.contextmanager
+    def open_pair(*_: str) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(title="both", sides=(), istiod=SimpleNamespace(version="1.31"))
+
+    def compare_set(*_: object) -> Comparison:
+        try:
+            return next(comparisons)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    comparer = SimpleNamespace(requests=7, close=lambda: None)
+    monkeypatch.setattr(run, "open_pair", open_pair)
+    monkeypatch.setattr(run, "Comparer", lambda _: comparer)
+    monkeypatch.setattr(run, "compare_set", compare_set)
+    record = tmp_path / "record.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        run.run(run.Options("istiod", record=str(record)), lambda _: None)
+    (line,) = record.read_text().splitlines()
+    figures = json.loads(line)
+    assert (figures["sets"], figures["served"], figures["requests"]) == (2, 1, 7)

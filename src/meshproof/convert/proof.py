@@ -22,6 +22,7 @@ from meshproof.convert.services import read_service
 from meshproof.convert.source import Source
 from meshproof.documents import manifest
 from meshproof.documents.manifest import Document
+from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.oracle import derive, gaps
 from meshproof.oracle.conditions import list_conditions
 from meshproof.rules.actions import Retries
@@ -403,7 +404,7 @@ def build_directions(
             "the cases of the source, answered by the converted rules",
             UserRules(
                 converted_rules,
-                derive.derive(source_rules, source_hosts.http_ports),
+                _derive(source_rules, source_hosts),
                 converted_hosts,
             ),
         ),
@@ -411,11 +412,17 @@ def build_directions(
             "the cases of the converted rules, answered by the source",
             UserRules(
                 source_rules,
-                derive.derive(converted_rules, converted_hosts.http_ports),
+                _derive(converted_rules, converted_hosts),
                 source_hosts,
             ),
         ),
     ]
+
+
+def _derive(rule_set: RuleSet, known_hosts: KnownHosts) -> derive.Plan:
+    """Return the cases of rules on known hosts."""
+    absent = known_hosts.select_absent(host for table in rule_set.tables for host in table.hosts)
+    return derive.derive(rule_set, known_hosts.http_ports, absent_hosts=absent)
 
 
 def describe_place(position: str, source: Source) -> str:

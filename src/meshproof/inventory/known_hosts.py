@@ -9,7 +9,7 @@ from meshproof.base.names import Labels
 from meshproof.documents.manifest import At
 from meshproof.inventory.index import Inventory
 from meshproof.inventory.tls import TlsSettings
-from meshproof.inventory.world import World
+from meshproof.inventory.world import Presence, World
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ class KnownHosts:
             host: tuple(port for port in ports if port not in self.other_ports.get(host, ()))
             for host, ports in self.ports.items()
         }
+
+    def select_absent(self, hosts: Iterable[str]) -> frozenset[str]:
+        """Return those of some full hosts that are no services, as is known."""
+        return frozenset(
+            host for host in hosts if self.world.describe_host(host).presence is Presence.ABSENT
+        )
 
     def add_ports(self, named_ports: Iterable[tuple[str, int]]) -> KnownHosts:
         """Return the same with the ports (1 to 65535) that rules name of hosts without any here."""

@@ -59,6 +59,7 @@ class Call:
     port of the service or gateway. `authority` is the Host header, "" for host and port. `source`
     and `namespace` are the labels and the namespace of the calling workload. `gateway` is where
     the call comes in, `mesh` for a sidecar, `proxy` the proxy there. Header names are lower case.
+    Without `has_short_names` only the full name reaches the host: it is no service.
     """
 
     host: str
@@ -73,6 +74,7 @@ class Call:
     namespace: str = "default"
     proxy: Proxy = INGRESS
     tls: TlsCall | None = None
+    has_short_names: bool = True
 
     @property
     def scheme(self) -> str:
@@ -304,7 +306,7 @@ def _make_authority_condition(string_match: StringMatch) -> Condition:
 def list_host_names(call: Call) -> Iterator[str]:
     """Yield the Host headers that reach the host of a call; others never reach its rules."""
     yield call.host_header
-    if call.gateway != MESH or not is_service(call.host):
+    if call.gateway != MESH or not is_service(call.host) or not call.has_short_names:
         if ":" not in call.host_header:
             yield f"{call.host_header}:{call.port}"
         return

@@ -72,13 +72,15 @@ def derive(
     rules: RuleSet,
     ports: Mapping[str, Sequence[int]] | None = None,
     lone_namespaces: Collection[str] = (),
+    absent_hosts: Collection[str] = (),
 ) -> Plan:
     """Return the cases of all routes. `ports` are the ports of services by full host (else 80).
 
-    In `lone_namespaces` nobody calls the services of the namespace but, maybe, themselves.
+    In `lone_namespaces` nobody calls the services of the namespace but, maybe, themselves. Of
+    `absent_hosts` it is known that they are no services.
     Raises BadRules for a gateway that does not exist, and when no case follows from the rules.
     """
-    ways_in = Entrances(rules, ports or {}, lone_namespaces)
+    ways_in = Entrances(rules, ports or {}, lone_namespaces, absent_hosts)
     entrances = [list(dict.fromkeys(ways_in.find(table))) for table in rules.tables]
     with_entrances = list(zip(rules.tables, entrances, strict=True))
     cases: list[Case] = []

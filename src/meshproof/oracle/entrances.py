@@ -41,7 +41,7 @@ class Entrances:
     """Where the routes of each table of some rules apply.
 
     `ports` are the ports of services by full host (else 80). In `lone_namespaces` nobody calls the
-    services of the namespace but, maybe, themselves.
+    services of the namespace but, maybe, themselves. `absent_hosts` are no services, as is known.
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class Entrances:
         rules: RuleSet,
         ports: Mapping[str, Sequence[int]],
         lone_namespaces: Collection[str] = (),
+        absent_hosts: Collection[str] = (),
     ) -> None:
         self._rules = rules
+        self._absent_hosts = absent_hosts
         self._ports = ports
         self._lone_namespaces = lone_namespaces
         self._gateways = {gateway.name: gateway for gateway in rules.gateways}
@@ -86,10 +88,35 @@ class Entrances:
         """Yield the plainest call for each host and port of a table in the mesh."""
         callers = _list_callers(self._rules, table, self._ports, self._lone_namespaces)
         for namespace, host in _list_mesh_hosts(self._rules, table, self._ports, callers):
-            host_ports = self._ports.get(host, table.ports or _DEFAULT_PORTS)
+            has_short_names = not self._is_by_name(table, host)
             authority = hosts.make_example(host) if "*" in host else ""
-            for port in filter(table.applies_to_port, host_ports):
-                yield Call(host, authority=authority, port=port, namespace=namespace)
+            for port in filter(table.applies_to_port, self._list_ports(table, host)):
+                yield Call(
+                    host,
+                    authority=authority,
+                    port=port,
+                    namespace=namespace,
+                    has_short_names=has_short_names,
+                )
+
+    def _is_by_name(self, table: RouteTable, host: str) -> bool:
+        """Say whether a rule of Istio is for a host that is no service: its full name counts."""
+        return not table.is_gateway_api and host in self._absent_hosts
+
+    def _list_ports(self, table: RouteTable, host: str) -> Sequence[int]:
+        """Return the ports at which the mesh serves a host of a table.
+
+        One that is no service is served at port 80, and where the table has a service.
+        """
+        if not self._is_by_name(table, host):
+            return self._ports.get(host, table.ports or _DEFAULT_PORTS)
+        services = (name for name in self._ports if name not in self._absent_hosts)
+        siblings = (
+            self._ports[name]
+            for name in services
+            if any(hosts.covers(other, name) for other in table.hosts)
+        )
+        return sorted({80, *itertools.chain(*siblings)})
 
     def enter(self, call: Call) -> Call:
         """Return a call by a name at a gateway with the proxy, and the TLS, that it has there.

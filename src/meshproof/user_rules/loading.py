@@ -428,7 +428,12 @@ def _build_user_rules(
     )
     if are_live:
         check_hosts(rule_set, known_hosts)
-    plan = derive.derive(rule_set, known_hosts.http_ports, known_hosts.world.list_lone_namespaces())
+    plan = derive.derive(
+        rule_set,
+        known_hosts.http_ports,
+        known_hosts.world.list_lone_namespaces(),
+        known_hosts.select_absent(host for table in rule_set.tables for host in table.hosts),
+    )
     plan = mark_dead_ends(plan, known_hosts, rule_set)
     plan = merge_twins(plan, Workloads(plan_echo_workloads(rule_set, known_hosts)))
     return UserRules(

@@ -186,3 +186,31 @@ def test_a_request_with_a_query_is_rewritten_by_the_match_that_decides() -> None
         for arrival in case.answer.arrivals
     }
     assert paths == {"/newa/"}
+
+
+FOR_A_NAME = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: a-rule, namespace: web}}
+spec:
+  hosts: {}
+  http:
+  - match: [{{authority: {{prefix: pay}}}}]
+    route: [{{destination: {{host: news.web.svc.cluster.local}}}}]
+"""
+
+
+@pytest.mark.parametrize(("hosts", "ports"), [("[pay]", {80}), ("[pay, news]", {80, 8080})])
+def test_a_host_without_a_service_is_asked_by_its_full_name(
+    tmp_path: Path, hosts: str, ports: set[int]
+) -> None:
+    # Found by seed 351477059, sets 239 and 1031.
+    # istiod: pilot/pkg/networking/core/httproute.go, BuildSidecarOutboundVirtualHosts.
+    path = tmp_path / "set.yaml"
+    path.write_text(f"{FOR_A_NAME.format(hosts)}---\n{describe_world()}")
+    calls = [case.call for case in loading.load([str(path)]).plan.cases]
+    to_nowhere = [call for call in calls if call.host == "pay.web.svc.cluster.local"]
+    assert {call.port for call in to_nowhere} == ports
+    assert {call.host_header.partition(":")[0] for call in to_nowhere} == {
+        "pay.web.svc.cluster.local"
+    }

@@ -181,18 +181,15 @@ def translate_sidecar_routes(snapshot: Snapshot, pod: Pod) -> Resource:
     A name that two of them have belongs to the one with a table, as in istiod.
     """
     hosts = [
-        (bool(_rank_tables(snapshot.rules, service, _make_sidecar(pod, port))), service, port)
+        (bool(_rank_tables(snapshot, service, _make_sidecar(pod, port))), service, port)
         for service in snapshot.topology.services
-        for port in service.ports
-        if port not in service.other_ports
+        for port in _list_called_ports(snapshot, service)
     ]
-    scope = SidecarScope.for_proxy(snapshot.rules, pod.namespace, pod.labels)
     with_tables_first = sorted(hosts, key=lambda host: not host[0])
     configs: list[Resource] = []
     domains: set[str] = set()
     for _, service, port in with_tables_first:
-        names = _list_names(snapshot.rules, scope, service, port)
-        config = _translate_service(snapshot, pod, service, port, names)
+        config = _translate_service(snapshot, pod, service, port)
         own_domains = [domain for domain in config["domains"] if domain not in domains]
         domains.update(own_domains)
         if own_domains:
@@ -200,19 +197,30 @@ def translate_sidecar_routes(snapshot: Snapshot, pod: Pod) -> Resource:
     return _make_route_configuration("outbound", [*configs, _UNKNOWN_HOST])
 
 
-def _list_names(rules: RuleSet, scope: SidecarScope, service: Service, port: int) -> list[str]:
-    """Return the names by which a proxy knows a service at a port, none if it is hidden from it.
+def _list_called_ports(snapshot: Snapshot, service: Service) -> list[int]:
+    """Return the ports of a service, then others at which rules may serve its name."""
+    own_ports = [port for port in service.ports if port not in service.other_ports]
+    if not snapshot.serves_dead_ends:
+        return own_ports
+    tables = [table for table in snapshot.rules.tables if service.host in table.hosts]
+    further = {
+        port
+        for other in (snapshot.topology.services if tables else ())
+        for port in other.ports
+        if any(_covers(table, other) for table in tables)
+    }
+    further |= {_HTTP_PORT} if tables else set()
+    return [*own_ports, *sorted(further - set(service.ports))]
 
-    One that is not imported has, at port 80, the name that imported rules are for: to istiod they
-    are for a host outside.
-    """
-    if scope.has_service(service, port):
-        return service.list_names_from(scope.namespace)
-    has_table = any(
-        service.host in table.hosts and table.applies_to_mesh and scope.has_table(table, port)
-        for table in rules.tables
-    )
-    return [service.host] if has_table and port == _HTTP_PORT else []
+
+def _covers(table: RouteTable, service: Service) -> bool:
+    """Say whether a table is for a service, by its name or a wildcard."""
+    return any(_is_host_of(host, service.host) for host in table.hosts)
+
+
+def _is_known(scope: SidecarScope, service: Service, port: int) -> bool:
+    """Say whether a proxy knows a port of a service, and has every name of it."""
+    return service.exists and port in service.ports and scope.has_service(service, port)
 
 
 def _make_sidecar(pod: Pod, port: int) -> _Caller:
@@ -239,40 +247,55 @@ _UNKNOWN_HOST: Resource = {
 }
 
 
-def _translate_service(
-    snapshot: Snapshot, pod: Pod, service: Service, port: int, names: list[str]
-) -> Resource:
-    """Return the virtual host of a service's port, as the sidecar of `pod` has it by some names."""
-    domains = [f"{name}:{port}" for name in names] + (names if port == _HTTP_PORT else [])
+def _translate_service(snapshot: Snapshot, pod: Pod, service: Service, port: int) -> Resource:
+    """Return the virtual host of a service's port, as the sidecar of `pod` has it.
+
+    Where the proxy knows no service of that name and port, the full name alone is served, by a rule
+    for it: to istiod that is a rule for a host outside.
+    """
     caller = _make_sidecar(pod, port)
     table, routes = None, list[Resource]()
-    for table in _rank_tables(snapshot.rules, service, caller):
+    for table in _rank_tables(snapshot, service, caller):
         routes = _translate_routes(snapshot, table, caller)
         if routes:  # it has the host alone
             break
-    if table is None or table.gateways is None or not routes:
+    scope = SidecarScope.for_proxy(snapshot.rules, pod.namespace, pod.labels)
+    is_by_name = not _is_known(scope, service, port) and not (table and _is_always_served(table))
+    if is_by_name:
+        names = [service.host] if table and routes and service.host in table.hosts else []
+    else:
+        names = service.list_names_from(pod.namespace)
+    if not is_by_name and (table is None or table.gateways is None or not routes):
         # What no RouteRule matches goes to all versions. What no VirtualService matches gets a 404,
         # unless all its matches are for other callers: then istiod leaves it out.
         everyone = Route((), (Target(service.host, (), 100),), service.at)
         routes.append(_translate_route(snapshot, everyone, None, "default", caller))
+    domains = [f"{name}:{port}" for name in names] + (names if port == _HTTP_PORT else [])
     return {"name": f"{service.host}:{port}", "domains": domains, "routes": routes}
 
 
-def _rank_tables(rules: RuleSet, service: Service, caller: _Caller) -> list[RouteTable]:
+def _is_always_served(table: RouteTable) -> bool:
+    """Say whether a table holds for a service whatever else is known of it: no VirtualService."""
+    return table.gateways is None or table.is_gateway_api
+
+
+def _rank_tables(snapshot: Snapshot, service: Service, caller: _Caller) -> list[RouteTable]:
     """Return the tables for a service's port that a sidecar gets, the one that holds first.
 
     istiod takes those exported to the namespace before those for all, then the oldest; of equal age
     the first by name. A wildcard holds only where no table names the service: the narrowest one,
     and the first of its tables alone. Raises BadRules for a second one where one is a RouteRule.
     """
-    scope = SidecarScope.for_proxy(rules, caller.namespace, caller.labels)
+    scope = SidecarScope.for_proxy(snapshot.rules, caller.namespace, caller.labels)
     tables = [
         table
-        for table in rules.tables
+        for table in snapshot.rules.tables
         if table.applies_to_mesh
+        and _covers(table, service)
         and table.applies_to_port(caller.port)
         and table.is_visible_from(caller.namespace)
         and scope.has_table(table, caller.port)
+        and _is_selected(snapshot, scope, table, caller.port)
     ]
     named = [table for table in tables if service.host in table.hosts]
     if len(named) > 1 and any(table.gateways is None for table in named):
@@ -291,6 +314,21 @@ def _rank_tables(rules: RuleSet, service: Service, caller: _Caller) -> list[Rout
     narrowest = max(wildcards, key=len, default="")
     covering = [table for table in tables if narrowest in table.hosts]
     return _sort_tables(covering, caller.namespace)[:1]
+
+
+def _is_selected(snapshot: Snapshot, scope: SidecarScope, table: RouteTable, port: int) -> bool:
+    """Say whether a proxy has a table at a port: at another than 80 it is for a service there.
+
+    Source: istiod, core/httproute.go, selectVirtualServices.
+    """
+    return (
+        port == _HTTP_PORT
+        or _is_always_served(table)
+        or any(
+            _covers(table, service) and _is_known(scope, service, port)
+            for service in snapshot.topology.services
+        )
+    )
 
 
 def _sort_tables(tables: Iterable[RouteTable], namespace: str) -> list[RouteTable]:

@@ -90,7 +90,8 @@ class IstiodRuleMesh(LocalRuleMesh):
             for number, source in enumerate(self._sources)
         }
         self._host_ports = collect_ports(rules, known_hosts)
-        all_ports = sorted({port for ports in self._host_ports.values() for port in ports})
+        called_ports = {case.call.port for case in cases if case.call.gateway == MESH}
+        all_ports = sorted(called_ports.union(*self._host_ports.values()))
         self._call_ports = {
             source: choose_call_ports(proxy.address, all_ports)
             for source, proxy in self._clients.items()
