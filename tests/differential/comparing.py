@@ -26,7 +26,9 @@ from tests.differential.meshes import MARKERS, WORKLOADS, IstiodSide, Pair, Side
 from tests.differential.world import CALLERS, describe_world
 
 #: What a message has of the set that it is about.
-_PARTICULARS = re.compile(r"\S*\.yaml:\d+(:\d+)?:?|'[^']*'|\"[^\"]*\"|\b(?:s\d+-)?[a-z]-rule\b|\d+")
+_PARTICULARS = re.compile(
+    r"\S*\.yaml:\d+(:\d+)?:?|'[^']*'|\"[^\"]*\"|\b(?:[a-z]+/)?(?:s\d+-)?[a-z]-rule\b|\d+"
+)
 
 _ERROR_STATUS = 500
 #: How often a request is asked when a field is taken away: at first, and to rule chance out.

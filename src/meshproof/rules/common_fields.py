@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from meshproof.base.regexes import compile_regex
 from meshproof.documents import durations
 from meshproof.documents.manifest import Value
 from meshproof.rules.model import StringMatch
 from meshproof.rules.written import STRING_KINDS, WrittenPercentage
 
+#: Of a regex that is refused a message shows so many characters.
+_MAX_SHOWN = 100
+
 
 def read_string_match(value: Value) -> StringMatch:
     """Return the string match in a mapping of one key: exact, prefix or regex.
 
-    Raises BadRules for none or several, and for an empty string.
+    Raises BadRules for none or several, for an empty string, and for a regex that Istio refuses.
     """
     conditions = [(kind, value.get(kind)) for kind in STRING_KINDS]
     given = [(kind, condition) for kind, condition in conditions if condition is not None]
     if len(given) != 1:
         raise value.error("one of exact, prefix, regex")
     ((kind, condition),) = given
-    return StringMatch(kind, condition.non_empty_text(), condition.at)
+    text = condition.non_empty_text()
+    refusal = compile_regex(text) if kind == "regex" else None
+    if isinstance(refusal, str):
+        raise condition.at.error(f"RE2 does not take the regex '{text[:_MAX_SHOWN]}': {refusal}")
+    return StringMatch(kind, text, condition.at)
 
 
 def read_seconds(value: Value) -> float:

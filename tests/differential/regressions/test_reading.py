@@ -68,3 +68,11 @@ def test_a_duration_below_a_millisecond_is_an_error(fields: str) -> None:
     # istiod: pkg/config/validation/agent/validation.go, ValidateDuration.
     with pytest.raises(BadRules, match="is not 1ms or more, in whole milliseconds; Istio refuses"):
         read(f"{{{fields}, route: [{{destination: {{host: reviews}}}}]}}")
+
+
+def test_a_regex_that_re2_refuses_is_an_error_where_no_request_meets_it() -> None:
+    # Found by seed 2026120201, set 48. istiod: pkg/config/validation/validation.go,
+    # validateStringRegexp: it compiles every regex.
+    match = "[{uri: {regex: '*'}, scheme: {exact: https}}]"
+    with pytest.raises(BadRules, match=r"RE2 does not take the regex '\*'"):
+        read(f"{{match: {match}, redirect: {{uri: /b}}}}")
