@@ -5,19 +5,14 @@ from __future__ import annotations
 from meshproof.base.errors import pluralize
 from meshproof.mesh.protocol import Served
 from meshproof.run.broken import BrokenByCause, count_without_cause, group_by_cause
+from meshproof.run.figures import name_check
 from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict import Outcome as Judged
 from meshproof.verdict.phrases import describe_expected, format_rate
-from meshproof.verdict.report import compute_false_alarm_rate, describe_fault
+from meshproof.verdict.report import describe_fault
 
 #: Labels of a failure that come before the parts of its checks.
 _BEFORE_CHECKS = ("promise", "cause", "get it")
-
-
-def split_place(place: str) -> tuple[str, int]:
-    """Return file and line (0: not known) of a place such as `routes.yaml:12`."""
-    file, _, line = place.rpartition(":")
-    return (file, int(line)) if line.isdecimal() else (place, 0)
 
 
 def _is_or_are(count: int) -> str:
@@ -140,16 +135,6 @@ def describe_settling(served: Served) -> str:
         f"{pluralize(served.proxies, 'proxy', 'proxies')} took version {served.version[:8]} in "
         f"{served.seconds:.2f} s; {sent} before that, none counted"
     )
-
-
-def name_check(check: Check) -> str:
-    """Return the name of the check, or the app that it judges if it has none."""
-    return check.name or check.by
-
-
-def format_alpha(check: Check) -> str:
-    """Return the highest chance that a kept promise fails this check, by shares or order."""
-    return f"{compute_false_alarm_rate(check.verdict):.2g}"
 
 
 def describe_observed(check: Check) -> str:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from meshproof.run.broken import group_by_cause, has_cause
+from meshproof.run.figures import split_place
 from meshproof.run.record import Outcome, Result, Run
 
 from . import _phrases
@@ -101,7 +102,7 @@ def _list_unreached(run: Run) -> Iterator[Problem]:
 
 def _place(level: Level, name: str, title: str, text: str, place: str) -> Problem:
     """Return a problem at `place` (file:line)."""
-    file, line = _phrases.split_place(place)
+    file, line = split_place(place)
     return Problem(level, name, title, text, _make_relative(file), line)
 
 

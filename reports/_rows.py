@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from meshproof.base.errors import pluralize
+from meshproof.run.figures import split_place
 from meshproof.run.record import Check, Outcome, Result
 from meshproof.verdict.phrases import format_answers, format_percent
-
-from ._phrases import split_place
 
 BAR_WIDTH = 20
 #: Signs of a bar's versions in turn, where the terminal draws Unicode and elsewhere.

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from meshproof.base.errors import pluralize
 from meshproof.base.escaping import escape_text
 from meshproof.run.broken import group_by_cause
+from meshproof.run.figures import format_alpha, name_check
 from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.comparison import CAUGHT
 from meshproof.verdict.phrases import describe_bound, format_percent
@@ -63,6 +64,8 @@ class Writer:
         page = environment.from_string(source).render(
             run=run,
             phrases=_phrases,
+            name_check=name_check,
+            format_alpha=format_alpha,
             causes=group_by_cause(run),
             describe_bound=describe_bound,
             percent=format_percent,

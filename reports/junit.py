@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshproof.base.escaping import escape_line, escape_text
 from meshproof.run.failure import Failure
-from meshproof.run.record import Check, Outcome, Result, Run
-from meshproof.verdict.phrases import describe_bound
+from meshproof.run.figures import list_check_figures, split_place
+from meshproof.run.record import Outcome, Result, Run
 
 from . import _files, _phrases
 from ._at_end import WriterAtEnd
@@ -35,7 +34,7 @@ class Writer(WriterAtEnd):
 
         results_by_file: dict[str, list[Result]] = {"": []}
         for result in run.results:
-            file = _phrases.split_place(result.rule)[0] if result.is_user_case else ""
+            file = split_place(result.rule)[0] if result.is_user_case else ""
             results_by_file.setdefault(file, []).append(result)
         document = junitparser.JUnitXml("meshproof")
         for file, results in results_by_file.items():
@@ -85,15 +84,14 @@ def _build_case(result: Result) -> junitparser.TestCase:
         classname=escape_line(f"meshproof.{result.promise}"),
         time=round(result.seconds, 3),
     )
-    file, line = _phrases.split_place(result.rule)
+    file, line = split_place(result.rule)
     if line:  # what servers that show a case in its file read
         case._elem.set("file", escape_line(file))
         case._elem.set("line", str(line))
     properties = junitparser.Properties()  # type: ignore[no-untyped-call]  # bare in junitparser
     for check in result.checks:
-        for name, value in _list_check_figures(check):
-            label = escape_line(f"{_phrases.name_check(check)}: {name}")
-            properties.add_property(junitparser.Property(label, escape_line(value)))
+        for name, value in list_check_figures(check):
+            properties.add_property(junitparser.Property(escape_line(name), escape_line(value)))
     if result.rule:
         properties.add_property(junitparser.Property("rule", escape_line(result.rule)))
     for warning in result.warnings:
@@ -134,26 +132,3 @@ def _build_unproven_cases(run: Run) -> list[junitparser.TestCase]:
             Result("run", title, run.outcome, failure=Failure(_phrases.render_headline(run)))
         )
     ]
-
-
-def _list_check_figures(check: Check) -> list[tuple[str, str]]:
-    """Return the figures of one check that a dashboard may plot."""
-    verdict = check.verdict
-    return [
-        ("outcome", verdict.outcome),
-        *([("expected", "a failed verdict")] if check.expects_failure else []),
-        ("code", verdict.code),
-        ("n", str(verdict.n)),
-        ("counts", _format_pairs(verdict.counts)),
-        ("expected", _format_pairs(verdict.expected)),
-        ("bound", describe_bound(check.verdict)),
-        ("alpha", _phrases.format_alpha(check)),
-        ("beta", f"{verdict.settings.beta:.3g}"),
-        ("limits", "; ".join(verdict.limits())),
-        ("without an answer", str(check.transport_errors)),
-    ]
-
-
-def _format_pairs(values: Mapping[str, float]) -> str:
-    """Return `v1=0.5 v2=0.5`."""
-    return " ".join(f"{label}={value:.6g}" for label, value in values.items())

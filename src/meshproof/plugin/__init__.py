@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for path in _find_fixture_folders():
         for module in pkgutil.iter_modules([str(path)]):
             config.pluginmanager.import_plugin(f"meshproof.fixtures.{module.name}")
-    for name in ("own_processes", "verdicts", "endings"):
+    for name in ("own_processes", "verdicts", "endings", "junitxml"):
         config.pluginmanager.import_plugin(f"meshproof.plugin.{name}")
     try:
         if config.option.mesh_report:

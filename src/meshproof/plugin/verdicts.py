@@ -49,6 +49,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     except _HARMLESS_ENDINGS:
         _require_expected_verdicts(item)
         raise
+    except AssertionError as error:
+        _note_verdicts(item, error)
+        raise
     _require_expected_verdicts(item)
     _require_verdict(item)
     _require_answers(item)
@@ -76,6 +79,15 @@ def _require_expected_verdicts(item: pytest.Item, since: int = 0) -> None:
         if not check.is_as_expected:
             name = f"{check.name}: " if check.name else ""
             raise UnmetVerdict(f"{name}{check.verdict.outcome}: {check.statement}")
+
+
+def _note_verdicts(item: pytest.Item, error: AssertionError) -> None:
+    """Add each verdict that is not as expected to an error: pytest shortens what it asserts."""
+    evidence = _find_evidence(item)
+    for check in evidence.checks if evidence else ():
+        if not check.is_as_expected:
+            name = f"{check.name}: " if check.name else ""
+            error.add_note(f"{name}{check.verdict.paragraph()}")
 
 
 def _require_verdict(item: pytest.Item) -> None:

@@ -95,6 +95,9 @@ class Verdict:
     def __str__(self) -> str:
         return escape_line(report.format_line(self))
 
+    def __repr__(self) -> str:
+        return f"<Verdict {self}>"
+
     @property
     def statement(self) -> str:
         """What the verdict rests on, in one line, without the outcome."""
