@@ -192,10 +192,9 @@ def build_policy_objects(
         )
     ]
     if purpose == "smoke":
+        reachable = list(dict.fromkeys(reachable_namespaces))
         resource_rules.append(_build_resource_rule([""], ["CONNECT"], ["pods/portforward"]))
-        reachable_list = ", ".join(
-            f"'{reachable}'" for reachable in dict.fromkeys(reachable_namespaces)
-        )
+        reachable_list = ", ".join(f"'{name}'" for name in reachable)
         connect_check = (
             f"request.operation != 'CONNECT' || {_IN_RUN_NAMESPACE} "
             f"|| request.namespace in [{reachable_list}]"
@@ -203,7 +202,7 @@ def build_policy_objects(
         checks.append(
             (
                 connect_check,
-                f"reaches pods of its own runs and of {', '.join(reachable_namespaces)}",
+                f"reaches pods of its own runs and of {', '.join(reachable)}",
             )
         )
     name, account = f"{NAME}-{purpose}", f"system:serviceaccount:{namespace}:{NAME}"
