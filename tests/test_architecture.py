@@ -41,7 +41,7 @@ DATA = ("fixtures", "manifests", "reports", "suites")
 PYTEST = (
     *("plugin/__init__.py", "plugin/endings.py", "plugin/evidence.py"),
     *("plugin/internal_errors.py", "plugin/own_processes.py", "plugin/recorder.py"),
-    *("plugin/run_context.py",),
+    *("plugin/junitxml.py", "plugin/run_context.py"),
     *("plugin/verdicts.py", "cli/test.py"),
 )
 HEAVY = (
