@@ -10,11 +10,11 @@ import pytest
 
 from meshproof.base.names import sort_labels
 from meshproof.documents.manifest import At
-from meshproof.mesh.envoy import actions, listeners, translate
+from meshproof.mesh.envoy import actions, listeners, pod_hashes, translate
 from meshproof.mesh.envoy.listeners import TlsChain
 from meshproof.mesh.envoy.matching import translate_match
 from meshproof.rules.actions import HeaderChanges, Headers
-from meshproof.rules.model import Match, Route, RouteTable, Server, StringMatch, TlsMode
+from meshproof.rules.model import Match, PodHash, Route, RouteTable, Server, StringMatch, TlsMode
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -368,6 +368,20 @@ def for_every_name(chains: list[TlsChain]) -> list[TlsChain]:
     return [replace(chains[0], hosts=("*",)), *chains[1:]]
 
 
+def hashed(doctor: Callable[[PodHash], PodHash]) -> Plant:
+    """Let another part of a request pick its pod."""
+    right = pod_hashes.translate_policy
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(pod_hashes, "translate_policy", lambda pod_hash: right(doctor(pod_hash)))
+
+    return plant
+
+
+def without_hashes(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(translate, "_translate_hashes", lambda *given: {})
+
+
 def redirects_to_https_left_out(patch: pytest.MonkeyPatch) -> None:
     right = translate.translate_gateway_routes
 
@@ -417,6 +431,12 @@ FAULTS: dict[str, Plant] = {
     "no redirect to https": redirects_to_https_left_out,
     "all gateways at each proxy": all_gateways_at_each_proxy,
     "hosts for all namespaces": hosts_for_all_namespaces,
+    "any pod for each request": without_hashes,
+    "pods by another header": hashed(lambda pod_hash: PodHash("header", name="x-absent")),
+    "pods by the authority": hashed(lambda pod_hash: PodHash("header", name=":authority")),
+    "pods by the path": hashed(lambda pod_hash: PodHash("header", name=":path")),
+    "no cookie made": hashed(lambda pod_hash: replace(pod_hash, ttl=None)),
+    "cookie of an hour": hashed(lambda pod_hash: replace(pod_hash, ttl=3600.0)),
     "60/40": sent(weighted(60, 40)),
     "55/45": sent(weighted(55, 45)),
     "default to v3": sent(default_to_v3),

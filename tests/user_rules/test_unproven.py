@@ -66,7 +66,7 @@ UNPROVEN = {
     (21, "spec.subsets[0].trafficPolicy.outlierDetection.interval"): "fail",
     (21, "spec.subsets[0].trafficPolicy.connectionPool.http.maxRetries"): "exceeded",
     (25, "spec.subsets[1].trafficPolicy.loadBalancer.localityLbSetting.enabled"): "one place",
-    (25, "spec.subsets[1].trafficPolicy.loadBalancer.consistentHash.useSourceIp"): "one pod",
+    (25, "spec.subsets[1].trafficPolicy.loadBalancer.consistentHash.useSourceIp"): "several pods",
     (32, "spec.ports[1].protocol"): "only HTTP",
     (33, "spec.resolution"): "stands for the host",
     (40, "spec.loadBalancing.name"): "equal",

@@ -75,18 +75,21 @@ def read_traffic_settings(
     settings: dict[str, dict[str, dict[str, str]]] = {}
     for rule in read_destination_rules(documents):
         by_subset = settings.setdefault(rule.host, {})
-        entries = find_values(rule.document.root, "spec", "subsets")
-        parts = [("", value) for value in find_values(rule.document.root, "spec")]
-        parts += [
-            (subset.name, entry)
-            for entry in entries
-            if isinstance(entry.content, dict)
-            for subset in _read_subset(entry)
-        ]
-        for name, part in parts:
-            for policy in find_values(part, "trafficPolicy"):
-                by_subset.setdefault(name, {}).update(list_leaf_texts(policy))
+        for name, policy in list_named_policies(rule.document):
+            by_subset.setdefault(name, {}).update(list_leaf_texts(policy))
     return settings
+
+
+def list_named_policies(document: Document) -> list[tuple[str, Value]]:
+    """Return each trafficPolicy of a DestinationRule with its subset, "" for the whole rule's."""
+    parts = [("", value) for value in find_values(document.root, "spec")]
+    parts += [
+        (subset.name, entry)
+        for entry in find_values(document.root, "spec", "subsets")
+        if isinstance(entry.content, dict)
+        for subset in _read_subset(entry)
+    ]
+    return [(name, policy) for name, part in parts for policy in find_values(part, "trafficPolicy")]
 
 
 def _read_destination_rule(document: Document) -> DestinationRule:

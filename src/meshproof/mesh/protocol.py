@@ -34,7 +34,7 @@ MESHES = {
 #: The same of meshes on this machine that serve a user's rules, without apps.
 RULE_MESHES = {
     "istiod": "meshproof.mesh.istiod.rule_mesh:IstiodRuleMesh",
-    "local": "meshproof.mesh.echo.mesh:EchoMesh",
+    "local": "meshproof.mesh.echo.pod_mesh:RuleMesh",
 }
 
 

@@ -13,6 +13,7 @@ from meshproof.oracle import hosts
 from meshproof.oracle.actions import ExpectedAnswer, Shares
 from meshproof.oracle.conditions import Call, shorten
 from meshproof.oracle.dead_ends import DeadEnd
+from meshproof.oracle.pod_keys import PodKey
 from meshproof.rules.judge_options import Options
 from meshproof.rules.model import RouteTable
 
@@ -30,7 +31,8 @@ class Case:
     judge's options that its rule sets. `alternative_shares` are the shares of every route of the
     table, and of no route: who answers if the wrong route takes the call. `dead_ends` are its
     destinations that cannot answer. With `repeats_split` an earlier case judges the same split of
-    the same route as closely as its weights ask for, and this one need not.
+    the same route as closely as its weights ask for, and this one need not. With `pod_key` it is
+    about which pod answers.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Case:
     alternative_shares: tuple[Shares, ...] = field(default=(), compare=False)
     dead_ends: tuple[DeadEnd, ...] = field(default=(), compare=False)
     repeats_split: bool = field(default=False, compare=False)
+    pod_key: PodKey | None = None
 
     @property
     def token(self) -> str:

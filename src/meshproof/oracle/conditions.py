@@ -60,6 +60,7 @@ class Call:
     and `namespace` are the labels and the namespace of the calling workload. `gateway` is where
     the call comes in, `mesh` for a sidecar, `proxy` the proxy there. Header names are lower case.
     Without `has_short_names` only the full name reaches the host: it is no service.
+    One that `shows_pods` goes to proxies for which every workload has several pods.
     """
 
     host: str
@@ -75,6 +76,7 @@ class Call:
     proxy: Proxy = INGRESS
     tls: TlsCall | None = None
     has_short_names: bool = True
+    shows_pods: bool = False
 
     @property
     def scheme(self) -> str:

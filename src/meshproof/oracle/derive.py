@@ -21,6 +21,7 @@ from meshproof.oracle import (
     cors,
     hosts,
     overlaps,
+    pod_keys,
     precedence,
     sidecars,
     subsets,
@@ -225,6 +226,8 @@ class _TableDeriver:
             for entrance in entrances
         }
         self._finder = MatchFinder(table)
+        #: Index of a route and gateway for which there is a case of its pods.
+        self._pods_shown: set[tuple[int, str]] = set()
         #: Index and namespace of callers -> the route as they have it.
         self._own_routes: dict[tuple[int, str], Route] = {}
         #: Namespace of callers -> the shares that the routes can give to them.
@@ -325,7 +328,34 @@ class _TableDeriver:
                 cases += self._derive_action_cases(own_route, deciding, call, description)
             if is_first and match is not None:
                 cases += self._derive_condition_cases(entrance, call, match)
+            cases += self._derive_pod_case(index, entrance, call, description)
         return cases
+
+    def _derive_pod_case(
+        self, index: int, entrance: Call, call: Call, description: str
+    ) -> Iterator[Case]:
+        """Yield the case of a key that keeps requests of a route on one pod, once at a gateway."""
+        route = self._find_route(index, call)
+        if not route.split or (index, call.gateway) in self._pods_shown:
+            return
+        caller = subsets.find_caller_namespace(call)
+        pod_hash = pod_keys.find_hash(self._rules, route.split[0], caller)
+        _, match = self._finder.find(call)
+        answer = actions.expect_answer(route, match, call)
+        if pod_hash is None or pod_keys.explain_unproven(pod_hash, route, answer):
+            return
+
+        def is_taken(changed: Call) -> bool:
+            is_contested = self._is_contested(entrance, changed)
+            return self._finder.find(changed)[0] == index and not is_contested
+
+        shown = replace(call, shows_pods=True)
+        if calls := pod_keys.find_key(pod_hash, shown, is_taken):
+            self._pods_shown.add((index, call.gateway))
+            pod_key = pod_keys.PodKey(pod_hash, calls.others)
+            remark = " (one value of it on one pod, others not all there)"
+            case = self.make_case(calls.same, f"{description}, kept by {pod_key}", route.at, remark)
+            yield replace(case, pod_key=pod_key)
 
     def _derive_encoded_path_cases(self) -> Iterator[Case]:
         """Yield a case for each path that a browser encodes: what is asked for in its place."""
@@ -709,6 +739,9 @@ class _TableDeriver:
                 *actions.list_unproven(route, match, call),
                 *timeouts_and_retries.list_unproven(route),
                 *cors.list_unproven(route, match),
+                *pod_keys.list_unproven(
+                    self._rules, route, answer, subsets.find_caller_namespace(call)
+                ),
             )
             answer = replace(answer, unproven=unproven)
             shares = actions.compute_shares(route, 1 - answer.proxy_reply_share)

@@ -19,7 +19,8 @@ from meshproof.inventory.service_entries import read_service_entries
 from meshproof.rules.legacy import egress_rule, ingress
 
 _EQUAL_WORKLOADS = "which of several equal workloads answers says nothing of who may answer"
-_ONE_POD = "an echo workload is one pod, so that no request shows on which of several a key stays"
+_ONE_POD = "no case shows on which of several pods a key keeps its requests"
+_TABLE = "how evenly keys spread over pods says nothing of which requests stay together"
 _ONE_PLACE = "all echo workloads are in one place"
 _NEEDS_LOAD = "a limit shows only once it is exceeded, and no case sends that many requests at once"
 _NEEDS_FAILURES = "it acts on workloads that fail, and those here do not"
@@ -31,6 +32,10 @@ _MANY_HOSTS = "it stands for many hosts or addresses, and a workload for one hos
 _EVERY_WAY = "a case reaches the proxy whichever way its listener takes connections"
 _NO_INBOUND = "the workload that stands for a pod has no listeners of a Sidecar"
 _POOL = "connectionPool"
+_HASH = "consistentHash"
+_HASH_PATH = ("loadBalancer", _HASH)
+#: Keys of a consistentHash that say how large its table is.
+_TABLE_KEYS = ("maglev", "minimumRingSize", "ringHash")
 
 #: Part of a trafficPolicy -> why none of its fields is proven.
 _POLICY_REASONS = {
@@ -49,7 +54,6 @@ _SIDECAR_REASONS = {
 }
 #: Keys of a loadBalancer -> the reason, where it is another than that of the rest.
 _BALANCER_REASONS = {
-    "consistentHash": _ONE_POD,
     "localityLbSetting": _ONE_PLACE,
     "zoneAwareLbSetting": _ONE_PLACE,
 }
@@ -78,8 +82,12 @@ class UnprovenField:
         return f"{self.at}: {self.path} is not proven by requests: {self.reason}"
 
 
-def find_unproven_fields(documents: Iterable[Document]) -> Iterator[UnprovenField]:
+def find_unproven_fields(
+    documents: Iterable[Document], shown_keys: Collection[At] = ()
+) -> Iterator[UnprovenField]:
     """Yield the unproven fields of DestinationRules, ServiceEntries, Sidecars and predecessors.
+
+    `shown_keys` are where the keys of a consistentHash stand that a case proves.
 
     Also yields the class of an Ingress that no IngressClass in the documents defines.
     """
@@ -93,6 +101,8 @@ def find_unproven_fields(documents: Iterable[Document]) -> Iterator[UnprovenFiel
         check = _CHECKS.get(document.kind)
         if check is not None:
             yield from check(document)
+        if document.kind == "DestinationRule":
+            yield from _check_hashes(document, shown_keys)
 
 
 def _check_ingress_class(
@@ -127,9 +137,25 @@ def _check_policy(policy: Value, is_outside: bool) -> Iterator[UnprovenField]:
             continue
         if key == "loadBalancer" and value is not None and isinstance(value.content, dict):
             for name, setting in value.mapping().items():
-                yield from _list_leaf_fields(setting, _BALANCER_REASONS.get(name, reason))
+                if name != _HASH:
+                    yield from _list_leaf_fields(setting, _BALANCER_REASONS.get(name, reason))
         else:
             yield from _list_leaf_fields(value, reason)
+
+
+def _check_hashes(document: Document, shown_keys: Collection[At]) -> Iterator[UnprovenField]:
+    """Yield the fields of the consistentHashes of a DestinationRule that no case shows."""
+    for rule in read_destination_rules([document]):
+        for policy in rule.traffic_policies:
+            parts = [policy, *policy.entries("portLevelSettings")]
+            for pod_hash in (value for part in parts for value in find_values(part, *_HASH_PATH)):
+                for key, value in pod_hash.mapping().items():
+                    if key in _TABLE_KEYS:
+                        yield from _list_leaf_fields(value, _TABLE)
+                    elif value.at not in shown_keys:
+                        yield from _list_leaf_fields(value, _ONE_POD)
+                    elif key == "httpCookie":
+                        yield from _list_leaf_fields(value.get("attributes"), _ONE_POD)
 
 
 def _check_peer_authentication(document: Document) -> Iterator[UnprovenField]:

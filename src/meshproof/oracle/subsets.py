@@ -42,6 +42,12 @@ def find_labels(rules: RuleSet, target: Target, caller: str) -> Labels | None:
     return dict(rule.subsets).get(target.subset_name) if rule is not None else None
 
 
+def find_rule(rules: RuleSet, host: str, caller: str) -> DestinationRule | None:
+    """Return the DestinationRule of a service that callers of a namespace have, or None."""
+    covering = [rule for rule in rules.destination_rules if hosts.covers(rule.host, host)]
+    return _find_rule(covering, host.split(".")[1], caller)
+
+
 def _find_rule(
     covering: Sequence[DestinationRule], owner: str, caller: str
 ) -> DestinationRule | None:

@@ -256,11 +256,30 @@ class PeerPolicy:
 
 
 @dataclass(frozen=True)
+class PodHash:
+    """What of a request decides which pod gets it (consistentHash): all with one value go to one.
+
+    `name` is that of the header (lower case), cookie or query parameter. `ttl` is how many seconds
+    the cookie lives that the proxy makes for a request without it, below `cookie_path`; 0 as long
+    as the client runs, None for none. `table_size` is 0 if the rule does not say it.
+    """
+
+    kind: Literal["header", "cookie", "query", "source"]
+    is_maglev: bool = False
+    table_size: int = 0
+    name: str = ""
+    ttl: float | None = None
+    cookie_path: str = ""
+    at: At | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
 class DestinationRule:
     """The subsets of a host, or of a wildcard, that DestinationRules of one namespace define.
 
     Several with the same `export_to` are one, as istiod merges them. A subset is its name and its
-    labels. `export_to` are the namespaces of the callers, () for all.
+    labels. `export_to` are the namespaces of the callers, () for all. `balancers` has what picks
+    the pods of a subset, "" for the whole host: None for anything but a hash.
     """
 
     namespace: str
@@ -268,6 +287,7 @@ class DestinationRule:
     subsets: tuple[tuple[str, Labels], ...]
     at: At = field(compare=False)
     export_to: tuple[str, ...] = ()
+    balancers: tuple[tuple[str, PodHash | None], ...] = ()
 
     def is_visible_from(self, namespace: str) -> bool:
         """Say whether proxies of a namespace get the rule."""

@@ -143,6 +143,11 @@ class Visits:
         sent_ahead, self._sent_ahead = self._sent_ahead, None
         return sent_ahead.result() if sent_ahead else self._take_now(count)
 
+    def send(self, requests: Sequence[HttpRequest]) -> list[HttpResponse]:
+        """Send requests of other kinds, as those of the sample; return their visits in order."""
+        self.sent += len(requests)
+        return self._sender.send(requests)
+
     def _take_now(self, count: int) -> list[HttpResponse]:
         """Send `count` requests and return their visits."""
         visits: list[HttpResponse] = []

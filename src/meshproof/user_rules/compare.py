@@ -19,11 +19,13 @@ from meshproof.oracle.actions import Arrival, ExpectedHeaders, ProxyReply
 from meshproof.oracle.conditions import shorten
 from meshproof.oracle.dead_ends import DeadEnd
 from meshproof.oracle.derive import Case
+from meshproof.oracle.pod_keys import PodKey
 from meshproof.run.failure import BrokenPromise
 from meshproof.traffic.failure_analysis import POLICY_REFUSAL, describe_response, is_policy_refusal
 from meshproof.traffic.visits import Visits
 from meshproof.user_rules.causes import explain_dead_end
 from meshproof.user_rules.loading import COPY_BATCH
+from meshproof.user_rules.pod_stays import PodVisits
 
 COPIED, NOT_COPIED = "copied", "not copied"
 NOT_DELAYED = "at once"
@@ -161,6 +163,8 @@ class CaseComparison:
         """
         if self.case.answer.refuses_tls:
             return _find_tls(visits)
+        if self.case.pod_key is not None:
+            return self._find_pod_fault(self.case.pod_key, visits)
         batch = mesh.workloads.count_visits(self.case)
         sent = visits.take(batch)
         while self.needs_more_visits(sent):
@@ -173,6 +177,17 @@ class CaseComparison:
             self._find_wrong_response(sent, per_request)
             or (self._describe_lateness(sent) if is_near else None)
             or self._find_missing_copies(sent, mesh, per_request)
+        )
+        return BrokenPromise(*fault, curl=visits.curl) if fault else None
+
+    def _find_pod_fault(self, pod_key: PodKey, visits: Visits) -> BrokenPromise | None:
+        """Return what is wrong with which pods a key picks, or None."""
+        pod_visits = PodVisits(pod_key, self.markers, visits)
+        per_request = f", each of {len(pod_visits.same)} requests"
+        fault = (
+            self._find_wrong_response(pod_visits.same, per_request)
+            or self._find_wrong_responder(pod_visits.others)
+            or pod_visits.find_fault()
         )
         return BrokenPromise(*fault, curl=visits.curl) if fault else None
 
@@ -234,6 +249,15 @@ class CaseComparison:
             expected = f"{self.expectation}, by any of its workloads{per_request}"
             workloads = sorted({visit.headers.get(self.markers.served_by, "") for visit in visits})
             return f"only {ambiguity.description} answered", expected, ", ".join(workloads)
+        return None
+
+    def _find_wrong_responder(self, visits: Sequence[HttpResponse]) -> tuple[str, str, str] | None:
+        """Return the same for requests that arrive otherwise than that of the case."""
+        for visit in visits:
+            workload = visit.headers.get(self.markers.served_by, "")
+            if self.destinations.get(workload) not in self.shares:
+                response = describe_response(visit)
+                return response, f"{self.expectation} to {visit.request.path}", response
         return None
 
     @property

@@ -47,7 +47,7 @@ from meshproof.user_rules.rendering import read_rendered
 from meshproof.user_rules.surroundings import Surroundings, describe_world, read_surroundings
 
 if TYPE_CHECKING:
-    from meshproof.documents.manifest import Document
+    from meshproof.documents.manifest import At, Document
     from meshproof.documents.sources import SourceFiles
     from meshproof.mesh.protocol import ClusterOptions
     from meshproof.run.remark import Remark
@@ -440,9 +440,15 @@ def _build_user_rules(
         rule_set,
         plan,
         known_hosts,
-        tuple(gaps.find_unproven_fields(documents)),
+        tuple(gaps.find_unproven_fields(documents, _list_shown_keys(plan))),
         documents=tuple(documents),
     )
+
+
+def _list_shown_keys(plan: Plan) -> set[At]:
+    """Return where the keys stand of which a case shows that they keep requests on one pod."""
+    keys = (case.pod_key for case in plan.cases if case.pod_key is not None)
+    return {key.pod_hash.at for key in keys if key.pod_hash.at is not None}
 
 
 def _is_of_mesh(document: Document) -> bool:

@@ -19,6 +19,8 @@ from meshproof.rules.model import RuleSet
 
 #: Header with the name of the echo workload that answered.
 SERVED_BY_HEADER = "x-served-by"
+#: Header with the number of its pod that answered.
+POD_HEADER = "x-served-by-pod"
 SEEN_PATH_HEADER = "x-seen-path"
 SEEN_AUTHORITY_HEADER = "x-seen-authority"
 #: Prefix to the name of a request header that arrived.
@@ -51,7 +53,7 @@ class MarkerHeaders:
     def _meets(self, names: Iterable[str]) -> bool:
         """Return whether one of the names is one of these headers."""
         return any(
-            name in (self.served_by, self.path, self.authority)
+            name in (self.served_by, self.pod, self.path, self.authority)
             or name.startswith(self.request_header_prefix)
             for name in names
         )
@@ -60,6 +62,11 @@ class MarkerHeaders:
     def served_by(self) -> str:
         """The header with the name of the echo workload that answered."""
         return f"{SERVED_BY_HEADER}{self.suffix}"
+
+    @property
+    def pod(self) -> str:
+        """The header with which of the workload's pods answered."""
+        return f"{POD_HEADER}{self.suffix}"
 
     @property
     def path(self) -> str:
@@ -118,18 +125,25 @@ def name_tls_listener(name: str) -> str:
     return f"{name} tls"
 
 
+def name_pod_listener(name: str, number: int) -> str:
+    """Return the name of the listener of a workload's pod, from 0: the first has its name."""
+    return f"{name} pod {number + 1}" if number else name
+
+
 def make_echo_listener(
     name: str,
     behaviour: EchoBehaviour,
     markers: MarkerHeaders,
     copies_path: str,
     server: Identity | None = None,
+    pod: int = 0,
 ) -> Resource:
-    """Return the listener of a workload, with `server` the one at which it speaks TLS.
+    """Return the listener of a workload's pod, with `server` the one at which it speaks TLS.
 
     It notes mirrored copies in the file `copies_path`.
     """
     response_headers = {
+        markers.pod: str(pod + 1),
         markers.path: "%REQ(:PATH)%",
         markers.authority: "%REQ(:AUTHORITY)%",
     }
@@ -153,7 +167,8 @@ def make_echo_listener(
     listener = listeners.make_answering_listener(
         name, {"name": name, "virtual_hosts": [host]}, copies_path, server
     )
-    return {**listener, "name": name_tls_listener(name)} if server else listener
+    own_name = name_tls_listener(name) if server else name_pod_listener(name, pod)
+    return {**listener, "name": own_name}
 
 
 def _make_failure_route(instruction: str) -> Resource:

@@ -16,7 +16,7 @@ from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels, i
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
-from meshproof.mesh.echo.listener import name_tls_listener
+from meshproof.mesh.echo.listener import name_pod_listener, name_tls_listener
 from meshproof.mesh.echo.rule_mesh import LocalRuleMesh, Source, find_source
 from meshproof.mesh.echo.servers import wait_acknowledged
 from meshproof.mesh.echo.tls_clients import TlsClients
@@ -43,7 +43,12 @@ from meshproof.rules.model import INGRESS, Proxy, RuleSet
 
 
 class EchoMesh(LocalRuleMesh):
-    """Real Envoys that serve rules to echo workloads; see `opened`."""
+    """Real Envoys that serve rules to echo workloads; see `opened`.
+
+    Each workload is `_pods_of_each` pods.
+    """
+
+    _pods_of_each = 1
 
     def __init__(
         self,
@@ -87,8 +92,14 @@ class EchoMesh(LocalRuleMesh):
         ports = self._start()
         pods = {echo.name: make_pod(echo) for echo in self.echoes}
         endpoints = tuple(
-            Endpoint(pods[name], "127.0.0.1", ports[name], ports.get(name_tls_listener(name), 0))
-            for name in pods
+            Endpoint(
+                pod,
+                "127.0.0.1",
+                ports[name_pod_listener(name, number)],
+                ports.get(name_tls_listener(name), 0),
+            )
+            for name, pod in pods.items()
+            for number in range(self._pods_of_each)
         )
         topology = Topology(tuple(self._iter_services()), tuple(pods.values()))
         # Echo workloads speak plaintext, whatever mTLS the rules ask of sidecars.
@@ -107,7 +118,9 @@ class EchoMesh(LocalRuleMesh):
             for echo in self.echoes
             if self._known_hosts.tls_ports.get(echo.host)
         }
-        self._servers.start(self.echoes, self._behaviour, self.markers, certificates)
+        self._servers.start(
+            self.echoes, self._behaviour, self.markers, certificates, self._pods_of_each
+        )
         self._clients.serve("cds", [])
         for name in self._listener_names.values():
             self._clients.serve(f"rds.{name}", [{"name": name, "virtual_hosts": []}])

@@ -29,8 +29,9 @@ class EchoServers:
         behaviour: EchoBehaviour,
         markers: MarkerHeaders,
         certificates: Mapping[str, Identity] = MappingProxyType({}),
+        pods: int = 1,
     ) -> None:
-        """Start the Envoy with a listener for each workload; see `wait_started`.
+        """Start the Envoy with a listener for each of a workload's `pods`; see `wait_started`.
 
         Those with a certificate, by name, have another one at which they speak TLS.
         """
@@ -39,7 +40,11 @@ class EchoServers:
         self.envoy.serve(
             "lds",
             [
-                *(make_echo_listener(echo.name, behaviour, markers, path) for echo in echoes),
+                *(
+                    make_echo_listener(echo.name, behaviour, markers, path, pod=pod)
+                    for echo in echoes
+                    for pod in range(pods)
+                ),
                 *(
                     make_echo_listener(name, behaviour, markers, path, server)
                     for name, server in certificates.items()

@@ -44,6 +44,8 @@ class EchoWorkload:
         return host == self.host or host in self.hosts
 
 
+#: Why a mesh cannot show which pod of several a key picks.
+ONE_POD = "every workload of this mesh is one pod, so that no request shows on which one it stays"
 #: The ports of a service with unknown ports.
 DEFAULT_PORTS = (80,)
 #: The namespace of hosts that are no services of the cluster.

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import MESH, ROOT_NAMESPACE, Labels
 from meshproof.documents.manifest import At
-from meshproof.mesh.envoy import actions
+from meshproof.mesh.envoy import actions, pod_hashes
 from meshproof.mesh.envoy.certificates import Identity, format_spiffe_id
 from meshproof.mesh.envoy.envoy import Resource, make_socket_address
 from meshproof.mesh.envoy.hosts import intersect_hosts
@@ -535,9 +536,22 @@ def _translate_destination(snapshot: Snapshot, route: Route, caller: _Caller) ->
         }
         for target in route.split
     ]
+    policies = _translate_hashes(snapshot, route, caller)
     if len(weighted_clusters) == 1 and route.split[0].headers == UNCHANGED:
-        return {"cluster": weighted_clusters[0]["name"]}
-    return {"weighted_clusters": {"clusters": weighted_clusters}}
+        return {"cluster": weighted_clusters[0]["name"], **policies}
+    return {"weighted_clusters": {"clusters": weighted_clusters}, **policies}
+
+
+def _translate_hashes(snapshot: Snapshot, route: Route, caller: _Caller) -> Resource:
+    """Return what of a request picks a pod of each destination that has requests."""
+    policies = []
+    for target in route.split:
+        service = snapshot.find_service(target.host, target.at)
+        rule = _find_rule(snapshot.rules, service, caller.namespace)
+        pod_hash = pod_hashes.find_hash(rule, target.subset_name)
+        if pod_hash is not None and (target.weight or len(route.split) == 1):
+            policies.append(pod_hashes.translate_policy(pod_hash))
+    return {"hash_policy": policies} if policies else {}
 
 
 def _find_cluster_name(snapshot: Snapshot, target: Target, caller: _Caller) -> str:
@@ -567,17 +581,26 @@ def _find_cluster_name(snapshot: Snapshot, target: Target, caller: _Caller) -> s
 
 
 def _find_subset(rules: RuleSet, service: Service, target: Target, namespace: str) -> Labels | None:
-    """Return the labels of a target's subset as a proxy of a namespace has it, None without it.
-
-    istiod looks for a DestinationRule in the proxy's namespace, then in the service's, then in the
-    root namespace, and takes the first one it finds, whatever its subsets are.
-    """
+    """Return the labels of a target's subset as a proxy of a namespace has it, None without it."""
     if not target.subset_name:
         return target.labels
-    covering = [rule for rule in rules.destination_rules if _is_host_of(rule.host, service.host)]
     if service.is_external:
+        covering = (
+            rule for rule in rules.destination_rules if _is_host_of(rule.host, service.host)
+        )
         is_defined = any(target.subset_name in dict(rule.subsets) for rule in covering)
         return target.labels if is_defined else None
+    rule = _find_rule(rules, service, namespace)
+    return dict(rule.subsets).get(target.subset_name) if rule is not None else None
+
+
+def _find_rule(rules: RuleSet, service: Service, namespace: str) -> DestinationRule | None:
+    """Return the DestinationRule of a service that a proxy of a namespace has, or None.
+
+    istiod looks for one in the proxy's namespace, then in the service's, then in the root
+    namespace, and takes the first one it finds, whatever its subsets are.
+    """
+    covering = [rule for rule in rules.destination_rules if _is_host_of(rule.host, service.host)]
     for owner in (namespace, service.namespace, ROOT_NAMESPACE):
         is_first = owner == namespace
         in_owner = [rule for rule in covering if rule.namespace == owner]
@@ -589,11 +612,10 @@ def _find_subset(rules: RuleSet, service: Service, target: Target, namespace: st
         else:
             usable = [rule for rule in in_owner if rule not in private]
         if rule := _find_nearest(usable, namespace):
-            return dict(rule.subsets).get(target.subset_name)
+            return rule
     if namespace == ROOT_NAMESPACE:  # its rules for all, as other namespaces get them
         usable = [rule for rule in covering if rule.namespace == namespace and not rule.export_to]
-        if rule := _find_nearest(usable, namespace):
-            return dict(rule.subsets).get(target.subset_name)
+        return _find_nearest(usable, namespace)
     return None
 
 
@@ -616,19 +638,35 @@ def translate_clusters(snapshot: Snapshot, identity: Identity) -> list[Resource]
     subsets: dict[str, dict[str, Labels]] = {
         service.host: {"": ()} for service in snapshot.topology.services
     }
+    subset_names: dict[tuple[str, str], set[str]] = defaultdict(set)
     for table in snapshot.rules.tables:
         for route in table.routes:
             for target in route.targets:
                 snapshot.find_service(target.host, target.at)
                 for variant in _list_variants(snapshot.rules, target):
                     subsets[target.host][variant.subset] = variant.labels
+                    subset_names[target.host, variant.subset] |= {variant.subset_name}
     return [
         _translate_cluster(snapshot, service, port, name, labels, identity)
+        | _translate_balancer(snapshot, service, subset_names[service.host, name] or {""})
         for service in snapshot.topology.services
         if service.exists
         for port in service.ports
         for name, labels in subsets[service.host].items()
     ]
+
+
+def _translate_balancer(snapshot: Snapshot, service: Service, names: set[str]) -> Resource:
+    """Return how a cluster picks pods if a rule says by what of a request, for one of its names.
+
+    All callers share the cluster: those whose rule says nothing have routes without a hash.
+    """
+    rules = [
+        rule for rule in snapshot.rules.destination_rules if _is_host_of(rule.host, service.host)
+    ]
+    found = (pod_hashes.find_hash(rule, name) for rule in rules for name in sorted(names))
+    pod_hash = next(filter(None, found), None)
+    return pod_hashes.translate_balancer(pod_hash) if pod_hash is not None else {}
 
 
 def _list_variants(rules: RuleSet, target: Target) -> list[Target]:

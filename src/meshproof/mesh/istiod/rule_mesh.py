@@ -14,6 +14,7 @@ from meshproof.inventory.world import Presence
 from meshproof.mesh.echo.rule_mesh import LocalRuleMesh, Source, find_source
 from meshproof.mesh.echo.tls_clients import TlsClients
 from meshproof.mesh.echo.workloads import (
+    ONE_POD,
     collect_ports,
     split_host,
 )
@@ -190,6 +191,8 @@ class IstiodRuleMesh(LocalRuleMesh):
 
     def explain_unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here; empty if it can."""
+        if case.pod_key is not None:
+            return ONE_POD
         if reason := explain_unserved(case.call):
             return reason
         speakers = [

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from meshproof.base.names import Labels
 from meshproof.documents.problems import CheckedDocument
 from meshproof.inventory import destination_rules as inventory
+from meshproof.rules.istio.pod_hashes import read_balancers
 from meshproof.rules.istio.policies import find_export, read_export
 from meshproof.rules.model import DestinationRule
 
@@ -63,7 +64,12 @@ def _read_rules(checked: CheckedDocument) -> Iterator[_Merged]:
             subsets.setdefault(subset.name, subset.labels)
         yield _Merged(
             DestinationRule(
-                document.namespace, rule.host, tuple(subsets.items()), document.at, export_to
+                document.namespace,
+                rule.host,
+                tuple(subsets.items()),
+                document.at,
+                export_to,
+                read_balancers(document),
             ),
             frozenset(map(str, find_export(document.spec))),
             bool(document.created),
@@ -94,7 +100,15 @@ def _merge_into(merged_rules: list[_Merged], added: _Merged) -> None:
                     "other labels; which of them holds is not specified: the older one, and no "
                     "creationTimestamp tells it"
                 )
-        older.rule = replace(older.rule, subsets=tuple({**dict(rule.subsets), **known}.items()))
+        balancers = dict(older.rule.balancers)
+        for name, pod_hash in rule.balancers:
+            if name not in known:
+                balancers.setdefault(name, pod_hash)
+        older.rule = replace(
+            older.rule,
+            subsets=tuple({**dict(rule.subsets), **known}.items()),
+            balancers=tuple(balancers.items()),
+        )
         older.has_age = knows_order
         return
     merged_rules.append(added)

@@ -9,6 +9,7 @@ from meshproof.documents.manifest import Document
 from meshproof.mesh.cluster.sandbox.client_namespaces import ClientNamespaces
 from meshproof.mesh.cluster.sandbox.clients import MAX_LABELLED_CLIENTS
 from meshproof.mesh.cluster.sandbox.rule_rewriter import ROUTING
+from meshproof.mesh.echo.workloads import ONE_POD
 from meshproof.oracle.case import Case, is_named_host
 from meshproof.oracle.dead_ends import DeadEndKind
 from meshproof.rules.model import INGRESS, RouteTable, RuleSet
@@ -97,6 +98,8 @@ class ProvableCases:
 
     def _reasons(self, case: Case) -> Iterator[str]:
         """Yield every reason why a sandbox cannot prove a case."""
+        if case.pod_key is not None:
+            yield ONE_POD
         yield from self._document_reasons(case)
         yield from self._endpoint_reasons(case)
         table, request = self._route_table(case), case.call
