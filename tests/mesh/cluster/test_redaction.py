@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from meshproof.mesh.cluster.run import redaction
 from meshproof.mesh.cluster.run.redaction import HIDDEN
+from meshproof.mesh.cluster.run.token_forms import TOKEN_FORMS
 
 PLANTED = "hunter2-Zq9"
 PEM = (
@@ -98,18 +100,94 @@ def test_no_block_stays(planted: str) -> None:
     assert redacted.startswith("before\n")
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        "ghp_" + "aB3" * 12,
-        "AKIAIOSFODNN7EXAMPLE",
+HEX = "0123456789abcdef"
+MIXED = "aB3dE6gH9jK2mN5pQ8sT1vW4"
+#: Tokens made up in the form of each service.
+TOKENS = {
+    "1Password": ("ops_eyJ" + MIXED * 2, "A3-ABC123-ABC12345678-ABC12-ABC12-ABC12"),
+    "age": ("AGE-SECRET-KEY-1" + "QPZRY9X8GF" * 5 + "2TVDW0S3",),
+    "Alibaba": ("LTAI" + MIXED[:20],),
+    "Anthropic": ("sk-ant-api03-" + MIXED * 3 + "AA",),
+    "Artifactory": ("AKCp" + MIXED * 2 + MIXED[:21], "cmVmd" + MIXED * 2 + MIXED[:11]),
+    "Atlassian": ("ATATT3" + MIXED * 4,),
+    "AWS": ("AKIAIOSFODNN7EXAMPLE", "ASIA" + "Z2" * 8),
+    "Azure": ("aB38Q~" + MIXED + MIXED[:10],),
+    "Databricks": ("dapi" + HEX * 2,),
+    "DigitalOcean": ("dop_v1_" + HEX * 4,),
+    "Discord": (
+        f"M{MIXED[:23]}.aB3dE6.{MIXED}aB3",
+        f"https://discord.com/api/webhooks/1234567890/{MIXED}",
+    ),
+    "Docker Hub": ("dckr_pat_" + MIXED + "aB3",),
+    "Doppler": ("dp.pt." + MIXED + MIXED[:19],),
+    "Dynatrace": (f"dt0c01.{'A1' * 12}.{'B2' * 32}",),
+    "Fly": ("fo1_" + MIXED + MIXED[:19],),
+    "GitHub": ("ghp_" + "aB3" * 12, "github_pat_" + MIXED * 3),
+    "GitLab": ("glpat-" + "x" * 20, "gldt-" + MIXED, "GR1348941" + MIXED),
+    "Google": ("AIza" + "x" * 35, "ya29." + MIXED, "GOCSPX-" + MIXED),
+    "Grafana": ("glsa_" + MIXED + MIXED[:8] + "_" + HEX[:8],),
+    "Hugging Face": ("hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH",),
+    "JSON web token in base64": (base64.b64encode(JWT.encode()).decode().rstrip("="),),
+    "Linear": ("lin_api_" + MIXED + MIXED[:16],),
+    "Mailchimp": (HEX * 2 + "-us12",),
+    "Mailgun": ("key-" + HEX * 2,),
+    "Microsoft Teams": (f"https://a.webhook.office.com/webhookb2/{HEX}@{HEX}/IncomingWebhook/b",),
+    "New Relic": ("NRAK-" + "A1B2C3D4E5" * 2 + "A1B2C3D",),
+    "Notion": ("ntn_" + MIXED * 2,),
+    "npm": ("npm_" + MIXED + MIXED[:12],),
+    "OpenAI": ("sk-proj-" + MIXED * 2, f"sk-{MIXED[:20]}T3BlbkFJ{MIXED[:20]}"),
+    "Postman": (f"PMAK-{HEX}{HEX[:8]}-{HEX * 2}ab",),
+    "Pulumi": ("pul-" + HEX * 2 + HEX[:8],),
+    "PyPI": ("pypi-AgEIcHlwaS5vcmc" + MIXED * 3,),
+    "RubyGems": ("rubygems_" + HEX * 3,),
+    "SendGrid": (f"SG.{MIXED[:22]}.{MIXED}{MIXED[:19]}",),
+    "Sentry": ("sntrys_" + MIXED * 2,),
+    "Shopify": ("shpat_" + HEX * 2,),
+    "Slack": (
         "xoxb-123456789012-abcdefghijkl",
-        "glpat-" + "x" * 20,
-        "AIza" + "x" * 35,
-    ],
+        "xapp-1-A0123-456-abcdef",
+        "xoxe.xoxp-1-" + MIXED,
+        f"https://hooks.slack.com/triggers/T0/1/{MIXED}",
+    ),
+    "Square": ("sq0csp-" + MIXED + MIXED[:19],),
+    "Stripe": ("sk_" + "live_" + MIXED, "whsec_" + MIXED),
+    "Telegram": ("1234567890:A" + MIXED + MIXED[:10],),
+    "Terraform": (f"{MIXED[:14]}.atlasv1.{MIXED * 3}",),
+    "Twilio": ("SK" + HEX * 2,),
+    "Vault": ("hvs." + MIXED * 2,),
+}
+
+
+@pytest.mark.parametrize(
+    "token", [token for tokens in TOKENS.values() for token in tokens], ids=lambda token: token[:24]
 )
 def test_no_token_of_a_known_form_stays(token: str) -> None:
-    assert redaction.redact_text(f"sent {token} today") == f"sent {HIDDEN} today"
+    redacted = redaction.redact_text(f"sent {token} today")
+    secret = token.removeprefix("https://")
+    assert secret not in redacted
+    assert re.fullmatch(rf"sent (https://[a-z.]*)?{re.escape(HIDDEN)} today", redacted)
+
+
+def test_each_form_of_a_token_is_tried() -> None:
+    assert set(TOKENS) == set(TOKEN_FORMS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"DefaultEndpointsProtocol=https;AccountName=shop;AccountKey={PLANTED};EndpointSuffix=x",
+        f"Endpoint=sb://shop;SharedAccessKeyName=root;SharedAccessKey={PLANTED}",
+        f"GET https://shop.blob.core.windows.net/a?sv=2024-01-01&sig={PLANTED}&se=1",
+        f"//registry.npmjs.org/:_authToken={PLANTED}",
+        f"JWT_SIGNING_KEY={PLANTED}",
+        f"PuTTY-User-Key-File-3: ssh-rsa\nPrivate-Lines: 1\n{PLANTED}\nPrivate-MAC: 0abc",
+    ],
+)
+def test_no_secret_stays_in_the_form_of_a_tool(line: str) -> None:
+    redacted = redaction.redact_text(f"before\n{line}\nafter")
+    assert PLANTED not in redacted
+    assert redacted.startswith("before\n")
+    assert redacted.endswith("\nafter")
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from meshproof.mesh.cluster.run.token_forms import KNOWN_TOKEN
+
 HIDDEN = "[redacted]"
 _WORDS = (
-    r"pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
+    r"pass(?:word|wd|phrase)|pwd|secret|token|(?:api|access|private|account|signing|encryption)[_-]?key"
     r"|authorization|credential|cookie|session[_-]?id|signature|jwt|dockerconfigjson|dockercfg"
     # Short words are names of secrets only where a word of the name begins: not `compass`.
     r"|(?<![a-z])(?:pass|pat|creds?|auth|pw|bindpw|sig|webhook)"
@@ -26,21 +28,15 @@ _SECRET_NAME = rf"(?:{_WORDS})s?(?:[_-](?:base|hash|id|key|value))*"
 _SECRET = re.compile(rf"{_SECRET_NAME}$", re.I)
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)"
-    r"|^(?:[A-Za-z0-9+/=]{20,}\n)*-----END [A-Z0-9 ]+-----",  # a log may begin inside a block
+    r"|^(?:[A-Za-z0-9+/=]{20,}\n)*-----END [A-Z0-9 ]+-----"  # a log may begin inside a block
+    r"|PuTTY-User-Key-File-\d:.*?(?:Private-(?:MAC|Hash): *[0-9a-f]+|\Z)",
     re.S | re.M,
 )
 #: `-----BEGIN` in base64.
 _PEM64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=_-]*")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
-#: Tokens that their form gives away, as in gitleaks/gitleaks, config/gitleaks.toml: GitHub, GitLab,
-#: AWS, Slack, Google, Stripe and npm; then the hashes of crypt(5).
-_KNOWN_TOKEN = re.compile(
-    r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{20,}|glpat-[\w-]{20,}"
-    r"|(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}|xox[a-z]-[\w-]{10,}"
-    r"|AIza[\w-]{35}|[sr]k_(?:live|test|prod)_\w{10,}|npm_[A-Za-z0-9]{36})"
-    r"|hooks\.slack\.com/(?:services|workflows)/[\w/+-]+"
-    r"|\$(?:apr1|1|2[abxy]?|5|6|y)\$[^\s:\"']+"
-)
+#: The hashes of crypt(5).
+_HASH = re.compile(r"\$(?:apr1|1|2[abxy]?|5|6|y)\$[^\s:\"']+")
 _SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Negotiate|ApiKey)(\s+)[A-Za-z0-9._~+/=-]{6,}", re.I)
 #: A password may have a `/`.
 _URL = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)(?:[^\s/@\"']+|[^\s/@:\"']*:[^\s@\"']+)@", re.I)
@@ -85,7 +81,7 @@ def redact_text(content: str) -> str:
         except (ValueError, RecursionError):
             pass  # it only begins like JSON
     redacted = _PEM64.sub(HIDDEN, _PEM.sub(HIDDEN, content))
-    redacted = _KNOWN_TOKEN.sub(HIDDEN, _JWT.sub(HIDDEN, redacted))
+    redacted = KNOWN_TOKEN.sub(HIDDEN, _JWT.sub(HIDDEN, _HASH.sub(HIDDEN, redacted)))
     redacted = _URL_PARAMETER.sub(rf"\1{HIDDEN}", _URL.sub(rf"\1{HIDDEN}@", redacted))
     redacted = _HEADER.sub(rf"\1{HIDDEN}", _SCHEME.sub(rf"\1\2{HIDDEN}", redacted))
     redacted = _SHORT_FLAG.sub(lambda match: f"{match[1] or match[2]}{HIDDEN}", redacted)
