@@ -52,7 +52,7 @@ _GROUP_TITLES = {
 #: In the order in which people meet them.
 COMMANDS = (
     *("test", "plan", "explain", "intent", "compare", "try", "lint", "convert", "smoke"),
-    *("rbac", "cleanup", "images", "istiod", "mesh", "judge", "completion"),
+    *("rbac", "cleanup", "images", "istiod", "mesh", "judge", "report", "completion"),
 )
 RECORDS = (
     *(Run, Result, Failure, Cause, Clue, Remark, Check, Served, Verdict, Settings, Origin),

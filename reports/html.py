@@ -12,6 +12,7 @@ from meshproof.base.errors import pluralize
 from meshproof.base.escaping import escape_text
 from meshproof.run.broken import group_by_cause
 from meshproof.run.figures import format_alpha, name_check
+from meshproof.run.history import Course, describe_course, read_history
 from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.comparison import CAUGHT
 from meshproof.verdict.phrases import describe_bound, format_percent
@@ -67,6 +68,7 @@ class Writer:
             name_check=name_check,
             format_alpha=format_alpha,
             causes=group_by_cause(run),
+            courses=self._read_courses(run),
             describe_bound=describe_bound,
             percent=format_percent,
             plural=pluralize,
@@ -76,6 +78,13 @@ class Writer:
             track=TRACK,
         )
         _files.write_report(self._folder / "index.html", page + "\n")
+
+    def _read_courses(self, run: Run) -> dict[str, Course]:
+        """Return the course of each promise that the history beside the page knows."""
+        runs = read_history(self._folder)
+        names = dict.fromkeys(result.name for result in run.results)
+        courses = {name: describe_course(runs, name, run.mesh) for name in names}
+        return {name: course for name, course in courses.items() if len(course.outcomes) > 1}
 
     def _build_link(self, diagnosis: str) -> str:
         """Return the relative address of a diagnosis, "" when it is outside the report folder."""

@@ -68,7 +68,7 @@ class Runner:
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script],
             cwd=self.checkout,
-            env=self.variables | (variables or {}),
+            env={**self.variables, **(variables or {})},
             capture_output=True,
             text=True,
         )

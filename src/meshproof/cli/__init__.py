@@ -40,6 +40,7 @@ _MODULES = {
     "explain": "say which route takes a request, and why the others do not: RULES URL [-H ...]",
     "intent": "write a first file of what is meant, from the rules as they are: init RULES",
     "compare": "say which requests two sets of rules answer differently: RULES RULES",
+    "report": "say what two runs found differently: diff A B",
     "try": "keep a mesh of rules up for curl: RULES URL [-H ...]",
     "smoke": "look whether the mesh of a cluster works, every night: [--context NAME]",
     "rbac": "print the rights that a run needs: [--for smoke|test] [--cronjob --image IMAGE]",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from meshproof.verdict.binomial import probability_at_least
@@ -78,3 +80,35 @@ def _compute_goodman(counts: list[int], alpha: float) -> list[tuple[float, float
 
     rows = multinomial_proportions_confint(counts, alpha=alpha, method="goodman")
     return [(max(0.0, float(low)), min(1.0, float(high))) for low, high in rows]
+
+
+def compute_time_uniform_interval(count: int, n: int, alpha: float) -> tuple[float, float]:
+    """Return (low, high) of a share, 0 to 1, that holds at every n at once, but for `alpha`.
+
+    So it may be looked at after each run, for as long as one likes. It has all shares against which
+    a mixture of the others (uniform prior) has odds below 1 / alpha: Ville's inequality; Robbins,
+    "Statistical methods related to the law of the iterated logarithm", 1970.
+    """
+    if not n:
+        return 0.0, 1.0
+    mixture = math.lgamma(count + 1) + math.lgamma(n - count + 1) - math.lgamma(n + 2)
+
+    def is_held(share: float) -> bool:
+        """Say whether the interval has the share."""
+        if (share <= 0 and count) or (share >= 1 and count < n):
+            return False
+        hits = count * math.log(share) if count else 0.0
+        misses = (n - count) * math.log1p(-share) if count < n else 0.0
+        return mixture - hits - misses < -math.log(alpha)
+
+    return _find_border(is_held, count / n, 0.0), _find_border(is_held, count / n, 1.0)
+
+
+def _find_border(is_held: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Return where an interval ends on the way from a share inside to one that may be outside."""
+    if is_held(outside):
+        return outside
+    for _ in range(60):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if is_held(middle) else (inside, middle)
+    return outside
