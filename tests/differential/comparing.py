@@ -23,7 +23,7 @@ from meshproof.verdict.two_samples import differs
 from tests.differential.asking import Answer, Asked, Asker
 from tests.differential.generator import GeneratedSet, Spec
 from tests.differential.meshes import MARKERS, WORKLOADS, IstiodSide, Pair, Side
-from tests.differential.world import CALLERS, describe_world
+from tests.differential.world import CALLERS, ENTRY, describe_world
 
 #: What a message has of the set that it is about.
 _PARTICULARS = re.compile(
@@ -229,7 +229,7 @@ def write_objects(objects: Sequence[Spec], prefix: str = "") -> str:
     Each is older than the next one, as istiod sees it when they are applied in this order.
     """
     documents = []
-    names = {f"{body['metadata']['name']}" for body in objects}
+    names = {f"{body['metadata']['name']}" for body in objects} - {ENTRY.partition("/")[2]}
     for number, body in enumerate(objects):
         text = json.dumps(body)
         for name in names:

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from meshproof.base.names import MESH
+from meshproof.base.names import MESH, ROOT_NAMESPACE, is_host_within, qualify_host
 from meshproof.oracle.actions import FAILURE_HEADER, RESPONSE_HEADER_PREFIX
 from meshproof.oracle.derive import Call
-from tests.differential.world import ANSWERED_HEADERS, CALLERS, SERVICES, Service
+from meshproof.rules.model import INGRESS, Proxy
+from tests.differential.drawing import Drawer
+from tests.differential.gateway_routes import make_routes
+from tests.differential.world import (
+    ANSWERED_HEADERS,
+    CALLERS,
+    ENTRY_PROXY,
+    SERVICES,
+    Service,
+)
 
 Spec = dict[str, Any]
-T = TypeVar("T")
 
 _PATHS = (
     *("/", "/a", "/a/", "/ab", "/a/b", "/a/b/c", "/A", "/old", "/old/", "/old/x", "/oldx"),
@@ -25,7 +33,7 @@ _PATHS = (
 )
 _EXACT_PATHS = ("/", "/a", "/a/", "/a/b", "/old", "/re/12", "/A")
 _PREFIXES = ("/", "/a", "/a/", "/old", "/old/", "/re/", "")
-_REGEXES = ("/re/[0-9]+", "/a/.*", "/(a|old)", ".*", "/re/.*", "*")
+_REGEXES = ("/re/[0-9]+", "/a/.*", "/(a|old)", ".*", "/re/.*")
 _USERS = ("ann", "anna", "Bob", "")
 _HEADERS = ("x-user", "x-beta")
 _METHODS = ("GET", "POST", "PUT", "OPTIONS", "HEAD")
@@ -43,6 +51,12 @@ _WEIGHTS: tuple[tuple[int | None, ...], ...] = (
     *((None,), (None,), (None,), (None,), (100,), (0,), (1,)),
     *((50, 50), (20, 80), (0, 100), (1, 1, 2), (100, None), (150, 50), (90, 10)),
 )
+#: What a Sidecar imports.
+_IMPORTS = (
+    *("./*", "*/*", "shop/*", "web/*", "default/*", "istio-system/*", "~/*"),
+    *("shop/cart.shop.svc.cluster.local", "*/news.web.svc.cluster.local", "*/*.svc.cluster.local"),
+    "./reviews.default.svc.cluster.local",
+)
 _ORIGINS = ("http://a.example", "http://b.example", "http://a.example.org")
 
 
@@ -54,33 +68,13 @@ class GeneratedSet:
     calls: tuple[Call, ...]
 
 
-class _Drawer:
-    """Draws values, and counts on them."""
-
-    def __init__(self, source: random.Random) -> None:
-        self._source = source
-
-    def pick(self, values: tuple[T, ...] | list[T]) -> T:
-        """Return one of the values."""
-        return self._source.choice(values)
-
-    def chance(self, percent: int) -> bool:
-        """Return True in so many of 100 draws."""
-        return self._source.randrange(100) < percent
-
-    def several(self, values: tuple[T, ...], least: int, most: int) -> list[T]:
-        """Return some of the values, each at most once."""
-        count = self._source.randint(least, most)
-        return self._source.sample(values, min(count, len(values)))
-
-
 def generate_set(source: random.Random) -> GeneratedSet:
     """Return a set of rules and the requests to ask."""
-    drawer = _Drawer(source)
+    drawer = Drawer(source)
     builder = _SetBuilder(drawer)
     objects = builder.build()
     count = drawer.pick((12, 16))
-    calls = [_make_call(drawer, builder.gateway_ports) for _ in range(count)]
+    calls = [_make_call(drawer, builder.entrances) for _ in range(count)]
     return GeneratedSet(tuple(objects), tuple(dict.fromkeys(calls)))
 
 
@@ -98,10 +92,11 @@ def make_object(kind: str, namespace: str, name: str, spec: Spec) -> Spec:
 class _SetBuilder:
     """Builds the objects of one set."""
 
-    def __init__(self, drawer: _Drawer) -> None:
+    def __init__(self, drawer: Drawer) -> None:
         self._drawer = drawer
         self._gateways: list[str] = []
-        self.gateway_ports: set[int] = set()
+        #: The proxies and ports at which requests come in from outside.
+        self.entrances: set[tuple[Proxy, int]] = set()
         self._names = iter(f"{letter}-rule" for letter in "abcdefghijklmnopqrstuvwxyz")
         self._has_all_subsets = drawer.chance(70)
         self._with_subsets: set[Service] = set()
@@ -115,7 +110,49 @@ class _SetBuilder:
             objects.append(self._make_gateway())
         for _ in range(drawer.pick((1, 1, 2, 2, 3))):
             objects += self._make_virtual_services()
+        if drawer.chance(20):
+            count = drawer.pick((1, 1, 2))
+            for namespace in drawer.several((*_NAMESPACES, ROOT_NAMESPACE), count, count):
+                objects.append(self._make_sidecar(namespace))
+        if drawer.chance(30):
+            objects += self._make_gateway_api(objects)
         return objects
+
+    def _make_sidecar(self, namespace: str) -> Spec:
+        """Return what callers of a namespace import."""
+        drawer = self._drawer
+        egress: list[Spec] = []
+        if drawer.chance(30):
+            port = {"number": 8080, "protocol": "HTTP", "name": "http"}
+            egress.append({"port": port, "hosts": drawer.several(_IMPORTS, 1, 3)})
+        if not egress or drawer.chance(80):
+            egress.append({"hosts": drawer.several(_IMPORTS, 1, 3)})
+        spec: Spec = {"egress": egress}
+        if namespace != ROOT_NAMESPACE and drawer.chance(30):
+            spec["workloadSelector"] = {"labels": {"app": "front"}}
+        if drawer.chance(30):
+            spec["outboundTrafficPolicy"] = {"mode": "REGISTRY_ONLY"}
+        return make_object("Sidecar", namespace, next(self._names), spec)
+
+    def _make_gateway_api(self, objects: list[Spec]) -> list[Spec]:
+        """Return routes of Gateway API, of services that no VirtualService is for."""
+        drawer = self._drawer
+        taken = [
+            qualify_host(host, body["metadata"]["namespace"])
+            for body in objects
+            if body["kind"] == "VirtualService" and MESH in body["spec"].get("gateways", [MESH])
+            for host in body["spec"].get("hosts", ())
+        ]
+        free = [
+            service
+            for service in SERVICES
+            if not any(is_host_within(service.host, host) for host in taken)
+        ]
+        names = [next(self._names) for _ in range(drawer.pick((1, 2)))]
+        made = make_routes(drawer, names, free)
+        if any(body["kind"] == "Gateway" for body in made):
+            self.entrances |= {(ENTRY_PROXY, 80), (ENTRY_PROXY, 8080)}
+        return made
 
     def _make_destination_rules(self) -> list[Spec]:
         drawer = self._drawer
@@ -147,7 +184,7 @@ class _SetBuilder:
         servers = []
         for port in drawer.several(_GATEWAY_PORTS, 1, 2):
             hosts = drawer.several(_GATEWAY_HOSTS, 1, 2)
-            self.gateway_ports.add(port)
+            self.entrances.add((INGRESS, port))
             number = {"number": port, "name": f"http-{port}", "protocol": "HTTP"}
             servers.append({"port": number, "hosts": hosts})
         spec = {"selector": {"istio": "ingressgateway"}, "servers": servers}
@@ -202,7 +239,7 @@ class _SetBuilder:
         return {"hosts": hosts, **({"gateways": [MESH]} if drawer.chance(15) else {})}
 
 
-def _name_host(drawer: _Drawer, service: Service, namespace: str) -> str:
+def _name_host(drawer: Drawer, service: Service, namespace: str) -> str:
     """Return a name of a service that a rule of a namespace may use."""
     if namespace == service.namespace and drawer.chance(50):
         return service.name
@@ -213,7 +250,7 @@ class _RouteBuilder:
     """Builds the http routes of one VirtualService."""
 
     def __init__(
-        self, drawer: _Drawer, namespace: str, gateways: list[str], with_subsets: set[Service]
+        self, drawer: Drawer, namespace: str, gateways: list[str], with_subsets: set[Service]
     ) -> None:
         self._drawer = drawer
         self._namespace = namespace
@@ -497,13 +534,14 @@ def _make_percentage(field: str, percentage: int | None) -> Spec:
     return {} if percentage is None else {field: {"value": percentage}}
 
 
-def _make_call(drawer: _Drawer, gateway_ports: set[int]) -> Call:
+def _make_call(drawer: Drawer, entrances: set[tuple[Proxy, int]]) -> Call:
     """Return a request around the edges of the matches."""
-    if gateway_ports and drawer.chance(50):
-        port = drawer.pick(sorted(gateway_ports))
+    if entrances and drawer.chance(50):
+        proxy, port = drawer.pick(sorted(entrances, key=lambda entry: (entry[0].name, entry[1])))
         name = drawer.pick(_AUTHORITIES)
         suffix = drawer.pick(("", "", f":{port}"))
-        call = Call(name, authority=f"{name}{suffix}", gateway="gateway", port=port)
+        authority = f"{name}{suffix}"
+        call = Call(name, authority=authority, gateway="gateway", port=port, proxy=proxy)
     else:
         service = drawer.pick(SERVICES)
         port = drawer.pick(service.ports)
@@ -521,7 +559,7 @@ def _make_call(drawer: _Drawer, gateway_ports: set[int]) -> Call:
     return _add_edges(drawer, call)
 
 
-def _add_edges(drawer: _Drawer, call: Call) -> Call:
+def _add_edges(drawer: Drawer, call: Call) -> Call:
     """Return a request with path, method and headers of the edges."""
     call = replace(call, path=drawer.pick(_PATHS))
     if drawer.chance(30):

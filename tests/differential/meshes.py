@@ -36,23 +36,26 @@ from meshproof.mesh.istiod.objects import (
     EndpointAddress,
     Placed,
     make_fixed_objects,
+    make_service,
     make_service_entry,
-    make_sidecar,
     read_rules,
 )
 from meshproof.mesh.istiod.proxy import IstioProxy
+from meshproof.mesh.istiod.rule_mesh import make_client_sidecar
 from meshproof.mesh.istiod.serving import Serving
 from meshproof.mesh.process.ports import HOST
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address
 from meshproof.oracle.derive import Call
-from meshproof.rules.model import RuleSet
+from meshproof.rules.model import INGRESS, Proxy, RuleSet
 from meshproof.user_rules.loading import UserRules
 from tests.differential.splits import Split, read_splits
-from tests.differential.world import BEHAVIOUR, CALLERS, ECHOES, SERVICES
+from tests.differential.world import BEHAVIOUR, CALLERS, ECHOES, ENTRY_PROXY, SERVICES
 
 MARKERS = MarkerHeaders("-diff")
 WORKLOADS = Workloads(ECHOES)
+#: The proxies for gateways: that of Istio's, and that of the one Gateway of Gateway API.
+GATEWAY_PROXIES = (INGRESS, ENTRY_PROXY)
 
 
 class Side(Protocol):
@@ -105,14 +108,25 @@ def translate_routes(rules: UserRules) -> list[Resource]:
     routes = [
         translate.translate_sidecar_routes(snapshot, make_client_pod(*source)) for source in CALLERS
     ]
-    listeners = translate.list_listeners(rules.rules.gateways)
     return routes + [
-        translate.translate_gateway_routes(snapshot, listener) for listener in listeners
+        translate.translate_gateway_routes(snapshot, listener, proxy)
+        for proxy in GATEWAY_PROXIES
+        for listener in translate.list_listeners(rules.rules.gateways, proxy)
     ]
 
 
+def list_gateway_ports(rules: RuleSet) -> set[tuple[Proxy, int]]:
+    """Return where the gateways of some rules listen: at which proxy, and at which port."""
+    return {
+        (proxy, server.port)
+        for gateway in rules.gateways
+        for proxy in gateway.proxies
+        for server in gateway.servers
+    }
+
+
 class LocalSide:
-    """The local mesh: one Envoy for all callers, one as ingress."""
+    """The local mesh: one Envoy for all callers, one for each proxy of gateways."""
 
     name = "local"
 
@@ -122,14 +136,20 @@ class LocalSide:
         authority = Authority(workspace.path / "certificates")
         self._identity = authority.issue(ROOT_NAMESPACE, ingress.NAME)
         self._clients = Envoy("client", workspace, binary)
-        self._ingress = Ingress(workspace, binary, authority)
+        self._ingresses = {
+            proxy: Ingress(workspace, binary, authority, 0, proxy, f"{ingress.NAME}-{number}")
+            for number, proxy in enumerate(GATEWAY_PROXIES)
+        }
         self._names = {source: f"source-{index}" for index, source in enumerate(CALLERS)}
         self._pods = {echo.name: make_pod(echo) for echo in ECHOES}
         self._endpoints = tuple(
             Endpoint(pod, HOST, backends.ports[name]) for name, pod in self._pods.items()
         )
-        self._gateway_ports: set[int] = set()
-        self.envoys: list[Envoy] = [self._clients, self._ingress.envoy]
+        self._gateway_ports: set[tuple[Proxy, int]] = set()
+        self.envoys: list[Envoy] = [
+            self._clients,
+            *(own_ingress.envoy for own_ingress in self._ingresses.values()),
+        ]
 
     def start(self) -> None:
         """Start the Envoys without rules."""
@@ -147,7 +167,8 @@ class LocalSide:
             ],
         )
         self._clients.start()
-        self._ingress.start()
+        for own_ingress in self._ingresses.values():
+            own_ingress.start()
         self._clients.wait_started()
         wait_acknowledged(self._clients)
 
@@ -163,13 +184,12 @@ class LocalSide:
             for source, name in self._names.items()
         }
         clusters = translate.translate_clusters(snapshot, self._identity)
-        self._ingress.open(rules.rules.gateways)
-        self._gateway_ports = {
-            server.port for gateway in rules.rules.gateways for server in gateway.servers
-        }
+        for own_ingress in self._ingresses.values():
+            own_ingress.open(rules.rules.gateways)
+        self._gateway_ports = list_gateway_ports(rules.rules)
         plans = [
             ProxyPlan(self._clients, clusters, routes),
-            self._ingress.make_plan(snapshot),
+            *(own_ingress.make_plan(snapshot) for own_ingress in self._ingresses.values()),
         ]
         roll_out(plans, rules.rules)
 
@@ -178,12 +198,14 @@ class LocalSide:
         if call.gateway == MESH:
             name = self._names.get(find_source(call))
             return Address(HOST, self._client_ports[name]) if name else None
-        return self._ingress.address(call.port) if call.port in self._gateway_ports else None
+        is_open = (call.proxy, call.port) in self._gateway_ports
+        return self._ingresses[call.proxy].address(call.port) if is_open else None
 
     def read_splits(self) -> list[frozenset[Split]]:
         """Return the splits of all proxies; see `Side.read_splits`."""
         callers = [read_splits(self._clients, name) for name in self._names.values()]
-        return [*callers, read_splits(self._ingress.envoy)]
+        gateways = (own_ingress.envoy for own_ingress in self._ingresses.values())
+        return [*callers, *map(read_splits, gateways)]
 
     @cached_property
     def _client_ports(self) -> dict[str, int]:
@@ -192,7 +214,7 @@ class LocalSide:
 
 
 class IstiodSide:
-    """The mesh of a real istiod: an Envoy for each caller, one as ingress."""
+    """The mesh of a real istiod: an Envoy for each caller, and for each proxy of gateways."""
 
     def __init__(
         self, workspace: Workspace, backends: Backends, istiod: str, name: str = "istiod"
@@ -204,7 +226,12 @@ class IstiodSide:
             workspace, find_binaries(istiod), Authority(workspace.path / "authority")
         )
         self._serving = Serving(self._control_plane)
-        self._ingress = IstiodIngress(workspace, binary, self._control_plane, addresses)
+        self._ingresses = {
+            proxy: IstiodIngress(
+                workspace, binary, self._control_plane, addresses, owner=proxy.name
+            )
+            for proxy in GATEWAY_PROXIES
+        }
         self._clients = {
             (namespace, labels): IstioProxy(
                 f"caller-{index}",
@@ -223,11 +250,12 @@ class IstiodSide:
             for source, proxy in self._clients.items()
         }
         self._own_objects = list(self._make_own_objects(backends.ports))
-        self._gateway_ports: set[int] = set()
+        self._gateway_ports: set[tuple[Proxy, int]] = set()
 
     @property
     def _proxies(self) -> list[IstioProxy]:
-        return [*self._clients.values(), self._ingress.proxy]
+        gateways = (own_ingress.proxy for own_ingress in self._ingresses.values())
+        return [*self._clients.values(), *gateways]
 
     @property
     def envoys(self) -> list[Envoy]:
@@ -240,7 +268,7 @@ class IstiodSide:
         return self._control_plane.version
 
     def _make_own_objects(self, echo_ports: dict[str, int]) -> Iterator[Placed]:
-        """Yield what stays: services, the callers' listeners, the marker."""
+        """Yield what stays: services and the marker."""
         yield from make_fixed_objects()
         for service in SERVICES:
             endpoints = [
@@ -254,9 +282,13 @@ class IstiodSide:
                     service.namespace, service.name, service.host, service.ports, endpoints
                 )
             )
+            yield make_service(service.namespace, service.name, service.ports)
+
+    def _make_sidecars(self, rules: RuleSet) -> Iterator[Placed]:
+        """Yield what the callers' proxies listen on, and what they import."""
         for source, proxy in self._clients.items():
-            ports = self._call_ports[source].values()
-            yield Placed(make_sidecar(proxy.namespace, proxy.name, proxy.address, ports))
+            call_ports = self._call_ports[source]
+            yield Placed(make_client_sidecar(rules, source, proxy, call_ports))
 
     def start(self) -> None:
         """Start the control plane and the Envoys."""
@@ -268,17 +300,24 @@ class IstiodSide:
 
     def apply(self, rules: UserRules | None, text: str) -> None:
         """Serve the rules, and no others; see `Side.apply`."""
-        documents = manifest.parse(text, "set.yaml")
+        documents = [
+            document
+            for document in manifest.parse(text, "set.yaml")
+            if document.kind != "Sidecar"  # the callers have their own, which import the same
+        ]
         rule_set = rules.rules if rules else RuleSet()
         objects = [
             *self._own_objects,
-            *self._ingress.make_objects(rule_set.gateways),
-            *read_rules(documents, self._ingress.proxy.address),
+            *(
+                placed
+                for own_ingress in self._ingresses.values()
+                for placed in own_ingress.make_objects(rule_set.gateways)
+            ),
+            *self._make_sidecars(rule_set),
+            *read_rules(documents, self._ingresses[INGRESS].proxy.address),
         ]
         self._serving.serve(objects, self._proxies, rule_set)
-        self._gateway_ports = {
-            server.port for gateway in rule_set.gateways for server in gateway.servers
-        }
+        self._gateway_ports = list_gateway_ports(rule_set)
 
     def find_address(self, call: Call) -> Address | None:
         """Return the address to send a call to; see `Side.find_address`."""
@@ -286,7 +325,8 @@ class IstiodSide:
             source = find_source(call)
             port = self._call_ports.get(source, {}).get(call.port)
             return Address(self._clients[source].address, port) if port else None
-        return self._ingress.address(call.port) if call.port in self._gateway_ports else None
+        is_open = (call.proxy, call.port) in self._gateway_ports
+        return self._ingresses[call.proxy].address(call.port) if is_open else None
 
     def read_splits(self) -> list[frozenset[Split]]:
         """Return the splits of all proxies; see `Side.read_splits`."""

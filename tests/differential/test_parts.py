@@ -139,6 +139,13 @@ def test_the_sets_have_nearly_every_field() -> None:
     assert len(missing) < 0.1 * len(list_fields()), missing
 
 
+def test_the_sets_have_rules_of_every_kind_that_is_compared() -> None:
+    kinds = Counter(body["kind"] for made in list_sets(150) for body in made.objects)
+    rare = ("HTTPRoute", "GRPCRoute", "Sidecar")
+    assert kinds.keys() == {*rare, "DestinationRule", "Gateway", "VirtualService"}
+    assert all(kinds[kind] >= 5 for kind in rare), kinds
+
+
 def test_fields_that_were_tried_least_are_taken_away_first() -> None:
     tried: list[str] = []
 

@@ -13,6 +13,8 @@ from meshproof.base.names import CLUSTER_DOMAIN, Labels
 from meshproof.mesh.echo.listener import EchoBehaviour
 from meshproof.mesh.echo.rule_mesh import Source
 from meshproof.mesh.echo.workloads import EchoWorkload
+from meshproof.mesh.istiod.objects import GATEWAY_NAME_LABEL
+from meshproof.rules.model import Proxy
 
 FRONT: Labels = (("app", "front"),)
 #: Namespace and labels of each calling workload.
@@ -54,6 +56,9 @@ SERVICES = (
     Service("news", "web", (80, 8080), ("v1", "v2")),
     Service("reviews", "default", (80,), ("v1", "v2")),
 )
+#: The one Gateway of Gateway API, and its proxy.
+ENTRY = "shop/entry"
+ENTRY_PROXY = Proxy(ENTRY, "shop", ((GATEWAY_NAME_LABEL, "entry"),))
 ECHOES = tuple(echo for service in SERVICES for echo in service.echoes)
 #: Headers that workloads report: those that rules change, and those by which a proxy tells a limit.
 REPORTED_HEADERS = (

@@ -92,11 +92,10 @@ def _find_dead_ends(
 ) -> Iterator[DeadEnd]:
     """Yield the dead ends of a case: of its requests, then of their copies."""
     caller = subsets.find_caller_namespace(case.call)
-    if case.route_index is not None or case.shares:
-        table = plan.coverage[case.table_index].table
-        if sidecars.hides(rules, table, case.call):
-            yield _make_hidden(rules, case, Destination(case.call.host, (), ""), known_hosts)
-            return
+    table = plan.coverage[case.table_index].table
+    if sidecars.hides(rules, table, case.call):
+        yield _make_hidden(rules, case, Destination(case.call.host, (), ""), known_hosts)
+        return
     for target, share, at, is_mirror in _iter_targets(case, plan, rules):
         dead_end = next(_check_target(target, case.call, share, at, known_hosts), None)
         is_service_absent = dead_end is not None and dead_end.kind is DeadEndKind.SERVICE

@@ -214,3 +214,31 @@ def test_a_host_without_a_service_is_asked_by_its_full_name(
     assert {call.host_header.partition(":")[0] for call in to_nowhere} == {
         "pay.web.svc.cluster.local"
     }
+
+
+HIDDEN = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a-rule, namespace: default}
+spec:
+  hosts: [news.web.svc.cluster.local]
+  http:
+  - match: [{queryParams: {v: {exact: '1'}}}]
+    route: [{destination: {host: reviews}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: b-rule, namespace: istio-system}
+spec:
+  egress: [{hosts: [shop/cart.shop.svc.cluster.local]}]
+"""
+
+
+def test_a_request_of_no_route_ends_where_a_sidecar_hides_the_rule(tmp_path: Path) -> None:
+    # Found by seed 77002, set 23: no virtual host, so 502, not the rule's 404.
+    # istiod: pilot/pkg/networking/core/httproute.go, BuildSidecarOutboundVirtualHosts.
+    path = tmp_path / "set.yaml"
+    path.write_text(f"{HIDDEN}---\n{describe_world()}")
+    cases = loading.load([str(path)]).plan.cases
+    assert any(case.route_index is None for case in cases)
+    assert all(case.dead_ends for case in cases)

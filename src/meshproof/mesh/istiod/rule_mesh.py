@@ -22,6 +22,7 @@ from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.envoy.sidecar_scopes import SidecarScope
 from meshproof.mesh.istiod import config_dump
 from meshproof.mesh.istiod.addresses import Addresses, choose_call_ports
+from meshproof.mesh.istiod.api import Object
 from meshproof.mesh.istiod.binaries import find_binaries
 from meshproof.mesh.istiod.control_plane import MESH_CONFIG, ControlPlane
 from meshproof.mesh.istiod.gateway_certificates import GatewayCertificates
@@ -148,21 +149,7 @@ class IstiodRuleMesh(LocalRuleMesh):
             if is_service(host):
                 yield make_service(namespace, name, ports)
         for source, proxy in self._clients.items():
-            call_ports = self._call_ports[source]
-            imports = {
-                listening_port: hosts
-                for port, listening_port in call_ports.items()
-                if (hosts := _list_imports(self._rules, source, port)) is not None
-            }
-            yield Placed(
-                make_sidecar(
-                    proxy.namespace,
-                    proxy.name,
-                    proxy.address,
-                    call_ports.values(),
-                    imports=imports,
-                )
-            )
+            yield Placed(make_client_sidecar(self._rules, source, proxy, self._call_ports[source]))
 
     def address(self, call: Call) -> Address:
         """Return the address to send a call to: a port of a sidecar, or of the ingress.
@@ -201,6 +188,23 @@ class IstiodRuleMesh(LocalRuleMesh):
             if self._known_hosts.tls_ports.get(destination.host)
         ]
         return f"{speakers[0]} speaks TLS, which no workload of this mesh does" if speakers else ""
+
+
+def make_client_sidecar(
+    rules: RuleSet, source: Source, proxy: IstioProxy, call_ports: Mapping[int, int]
+) -> Object:
+    """Return the Sidecar of a caller's proxy; it imports what that of the user does.
+
+    `call_ports` are where it listens, by the port that is called.
+    """
+    imports = {
+        listening_port: hosts
+        for port, listening_port in call_ports.items()
+        if (hosts := _list_imports(rules, source, port)) is not None
+    }
+    return make_sidecar(
+        proxy.namespace, proxy.name, proxy.address, call_ports.values(), imports=imports
+    )
 
 
 def _list_imports(rules: RuleSet, source: Source, port: int) -> list[str] | None:
