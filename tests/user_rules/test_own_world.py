@@ -167,6 +167,53 @@ def test_each_defect_is_red_as_one_cause(meshproof: Run, defect: str, tmp_path: 
     assert shares == ({1.0 if of_all else 0.1} if "canary" in routes else set())
 
 
+DENY_ALL = """---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: deny}
+spec: {}
+"""
+DEAD_ROUTE = """\
+  - name: dead
+    match: [{uri: {prefix: /x}}]
+    route: [{destination: {host: web}}]
+"""
+#: What is added to the shop -> words of the verdict. Every request is answered as the rules say.
+NOT_GREEN = {
+    DEAD_ROUTE: ("route 4 'dead' of web is unreached", "no request reaches 1 route"),
+    DENY_ALL: ("AuthorizationPolicy default/deny", "1 object of the rules is not supported"),
+}
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("added", NOT_GREEN, ids=["unreached route", "deny all"])
+def test_what_no_request_can_show_is_not_green(added: str, meshproof: Run, tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(SHOP + added)
+    ended = meshproof("test", "--rules", "shop.yaml", "-v")
+    output = " ".join(ended.output.split())
+    assert ended.code == 3, ended.output
+    for words in NOT_GREEN[added]:
+        assert words in output, ended.output
+
+
+@pytest.mark.local
+def test_a_split_between_one_service_and_itself_is_named(meshproof: Run, tmp_path: Path) -> None:
+    route = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec:
+  parentRefs: [{group: "", kind: Service, name: web, port: 80}]
+  rules:
+  - backendRefs: [{name: web, port: 80, weight: 90}, {name: web, port: 80, weight: 10}]
+"""
+    (tmp_path / "shop.yaml").write_text(SHOP[: SHOP.index("apiVersion: networking")] + route)
+    ended = meshproof("test", "--rules", "shop.yaml")
+    output = " ".join(ended.output.split())
+    assert "MP0611" in output, ended.output
+    assert "not proven: its split: all 2 of its destinations are web" in output
+
+
 RULES = SHOP[SHOP.index("apiVersion: networking") :]
 INVENTORY = SHOP[: SHOP.index("apiVersion: networking")]
 
