@@ -156,7 +156,8 @@ def test_each_sent_request_has_its_own_number(site: Site) -> None:
     names = [dict(response.request.headers)["x-name"] for response in responses]
     assert all(name.startswith("mine-") for name in names)
     assert len(set(site.names)) == len(site.names) == 22
-    assert names == [name for at, name in enumerate(site.names) if at not in site.silent]
+    answered = [name for at, name in enumerate(site.names) if at not in site.silent]
+    assert sorted(names) == sorted(answered)
     again = Visits(site.address, [kind], "r", Sampling(workers=1)).take(20)
     assert not {dict(visit.request.headers)["x-name"] for visit in again} & set(names)
     assert "x-name" not in visits.curl

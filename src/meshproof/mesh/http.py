@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from meshproof.base import timeouts
 from meshproof.base.names import RUN_HEADER
@@ -135,10 +135,6 @@ class NoResponse:
 class Sender(Protocol):
     """Sends requests: from this process, from a pod of the run, under names of a sandbox."""
 
-    @property
-    def sends_whole_batches(self) -> bool:
-        """True where reaching the client takes longer than its requests: send many at once."""
-
     def send(
         self, address: Address, requests: Sequence[HttpRequest], workers: int, keep_alive: bool
     ) -> list[HttpResponse | NoResponse]:
@@ -150,3 +146,24 @@ class Sender(Protocol):
 
     def describe_command(self, curl: str) -> str:
         """Return the command line that sends the request of `curl` from this sender's place."""
+
+
+@runtime_checkable
+class StreamingSender(Sender, Protocol):
+    """A sender that is so near that each request can be sent when another one has its response.
+
+    Reaching the others takes longer than their requests: they are given many at once.
+    """
+
+    def stream(
+        self,
+        address: Address,
+        requests: Iterator[HttpRequest],
+        workers: int,
+        keep_alive: bool,
+        ahead: int,
+    ) -> Generator[HttpResponse | NoResponse]:
+        """Send endless requests, at most `ahead` more than were read; yield each outcome, in order.
+
+        Close the generator when enough was read: it then waits for those that are under way.
+        """

@@ -1,47 +1,74 @@
-"""Sends requests from this process, over kept-alive or fresh connections."""
+"""Sends requests from this process, over kept-alive or fresh connections, by libcurl."""
 
 from __future__ import annotations
 
-import ssl
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from meshproof.mesh.http import HttpRequest, HttpResponse, LossReason, NoResponse
+from meshproof.mesh.http import HttpRequest, HttpResponse, NoResponse
 from meshproof.mesh.protocol import Address
 
 if TYPE_CHECKING:
-    import urllib3
+    from meshproof.mesh.transfers import Transfer, TransferLoop
 
-#: Headers that urllib3 adds by itself.
-_URLLIB3_HEADERS = ("accept-encoding", "user-agent")
-#: The most idle connections that are kept for one address and client.
-_MAX_IDLE = 128
+    #: Gives the next request, or None; waits for one if it is called with True.
+    TakeRequest = Callable[[bool], HttpRequest | None]
 
 
 class LocalSender:
-    """Sends from this process; see `meshproof.mesh.http.Sender`.
+    """Sends from this process; see `meshproof.mesh.http.StreamingSender`. Threads may share it.
 
     Client number N has the source address 127.0.0.(N + 1), for meshes that keep a client with one
     version; loopback has more than one address on Linux only.
     """
 
-    sends_whole_batches = False
-
     def __init__(self) -> None:
-        self._pools: dict[tuple[Address, int], urllib3.HTTPConnectionPool] = {}
+        self._idle_loops: deque[TransferLoop] = deque()
 
     def send(
         self, address: Address, requests: Sequence[HttpRequest], workers: int, keep_alive: bool
     ) -> list[HttpResponse | NoResponse]:
         """Send requests once, `workers` at a time; return each outcome, in send order."""
-        if len(requests) == 1:
-            return [self._exchange(address, requests[0], keep_alive)]
-        with ThreadPoolExecutor(workers) as executor:
-            return list(
-                executor.map(lambda request: self._exchange(address, request, keep_alive), requests)
-            )
+        outcomes: list[HttpResponse | NoResponse] = []
+        source = iter(requests)
+        self._exchange(
+            address, lambda _waits: next(source, None), workers, keep_alive, outcomes.append
+        )
+        return outcomes
+
+    def stream(
+        self,
+        address: Address,
+        requests: Iterator[HttpRequest],
+        workers: int,
+        keep_alive: bool,
+        ahead: int,
+    ) -> Generator[HttpResponse | NoResponse]:
+        """Send endless requests, at most `ahead` more than were read; yield each outcome, in order.
+
+        They are sent by a thread of their own, whatever the reader does meanwhile: the time of a
+        response is that of the mesh. Close the generator when enough was read: it then waits for
+        the requests that are under way.
+        """
+        stream = _Stream(requests, ahead)
+
+        def exchange() -> None:
+            try:
+                self._exchange(address, stream.take, workers, keep_alive, stream.outcomes.put)
+            except BaseException as error:
+                stream.outcomes.put(error)
+
+        thread = threading.Thread(target=exchange, name="sender", daemon=True)
+        thread.start()
+        try:
+            while True:
+                yield stream.read()
+        finally:
+            stream.end()
+            thread.join()
 
     def describe_command(self, curl: str) -> str:
         """Return the command line as it is."""
@@ -49,89 +76,58 @@ class LocalSender:
 
     def close(self) -> None:
         """Close the idle connections."""
-        for pool in self._pools.values():
-            pool.close()
+        while self._idle_loops:
+            self._idle_loops.pop().close()
 
     def _exchange(
-        self, address: Address, request: HttpRequest, keep_alive: bool
-    ) -> HttpResponse | NoResponse:
-        """Send one request; return what became of it."""
-        import urllib3
-        from urllib3.util import SKIP_HEADER
+        self,
+        address: Address,
+        take: TakeRequest,
+        workers: int,
+        keep_alive: bool,
+        deliver: Callable[[HttpResponse | NoResponse], None],
+    ) -> None:
+        """Send what `take` gives, `workers` at a time, until it gives nothing; deliver in order."""
+        from meshproof.mesh.transfers import TransferLoop
 
-        pool = self._choose_pool(address, request.client, keep_alive)
-        headers = dict(request.headers)
-        headers |= {
-            name: SKIP_HEADER for name in request.omitted_headers if name in _URLLIB3_HEADERS
-        }
-        if not keep_alive:
-            headers["connection"] = "close"
-        start = time.monotonic()
-        try:
-            response = pool.request(
-                request.method,
-                request.path,
-                headers=headers,
-                redirect=False,
-                timeout=request.max_seconds,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            return NoResponse(_find_reason(error), str(error))
-        finally:
-            if not keep_alive:
-                pool.close()
-        seconds = time.monotonic() - start
-        response_headers = {name.lower(): value for name, value in response.headers.itermerged()}
-        return HttpResponse(request, response.status, response_headers, response.data, seconds)
-
-    def _choose_pool(
-        self, address: Address, client: int, keep_alive: bool
-    ) -> urllib3.HTTPConnectionPool:
-        """Return the connections of a client."""
-        if not keep_alive:
-            # A server may close a connection without notice: a fresh one is never handed back.
-            return _open_pool(address, client)
-        key = address, client
-        if key not in self._pools:
-            self._pools.setdefault(key, _open_pool(address, client))
-        return self._pools[key]
+        loop = self._idle_loops.pop() if self._idle_loops else TransferLoop()
+        waiting: deque[Transfer] = deque()
+        while True:
+            while loop.under_way < workers and (request := take(not waiting)) is not None:
+                waiting.append(loop.begin(address, request, keep_alive))
+            if not waiting:
+                break
+            loop.advance()
+            while waiting and (outcome := waiting[0].outcome) is not None:
+                waiting.popleft()
+                deliver(outcome)
+        self._idle_loops.append(loop)
 
 
-def _open_pool(address: Address, client: int) -> urllib3.HTTPConnectionPool:
-    """Open connections from the source address of a client (0 is the default address)."""
-    import urllib3
+class _Stream:
+    """The requests of a stream and their outcomes, between its reader and the thread that sends."""
 
-    source: dict[str, Any] = {"source_address": (f"127.0.0.{client + 1}", 0)} if client else {}
-    if tls := address.tls_client:
-        return urllib3.HTTPSConnectionPool(
-            address.host,
-            address.port,
-            maxsize=_MAX_IDLE,
-            retries=False,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=str(tls.ca),
-            cert_file=str(tls.certificate) if tls.certificate else None,
-            key_file=str(tls.key) if tls.key else None,
-            server_hostname=tls.name,
-            **source,
-        )
-    return urllib3.HTTPConnectionPool(
-        address.host, address.port, maxsize=_MAX_IDLE, retries=False, **source
-    )
+    def __init__(self, requests: Iterator[HttpRequest], ahead: int) -> None:
+        self.outcomes: SimpleQueue[HttpResponse | NoResponse | BaseException] = SimpleQueue()
+        self._requests = requests
+        self._room = threading.Semaphore(ahead)
+        self._has_ended = False
 
+    def take(self, waits: bool) -> HttpRequest | None:
+        """Return the next request; None if there is no room, unless `waits`, or at the end."""
+        if self._has_ended or not self._room.acquire(blocking=waits) or self._has_ended:
+            return None
+        return next(self._requests, None)
 
-def _find_reason(error: urllib3.exceptions.HTTPError) -> LossReason:
-    """Return why a request got no response."""
-    from urllib3 import exceptions
+    def read(self) -> HttpResponse | NoResponse:
+        """Wait for the next outcome and make room for another request."""
+        outcome = self.outcomes.get()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        self._room.release()
+        return outcome
 
-    if isinstance(error, exceptions.SSLError):
-        is_unverified = any(isinstance(part, ssl.CertificateError) for part in error.args)
-        return LossReason.WRONG_CERTIFICATE if is_unverified else LossReason.NO_TLS
-    if isinstance(error, exceptions.NameResolutionError):
-        return LossReason.UNKNOWN_HOST
-    if isinstance(error, exceptions.NewConnectionError):  # a TimeoutError of urllib3, too
-        is_refusal = isinstance(error.__cause__, ConnectionRefusedError)
-        return LossReason.REFUSED if is_refusal else LossReason.UNREACHABLE
-    if isinstance(error, exceptions.TimeoutError):
-        return LossReason.LATE
-    return LossReason.ENDED
+    def end(self) -> None:
+        """Let no further request be sent."""
+        self._has_ended = True
+        self._room.release()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from meshproof.mesh.http import HttpRequest
+from meshproof.mesh.http import HttpRequest, StreamingSender
 from meshproof.plugin import settings
 from meshproof.plugin.evidence import get_evidence
 from meshproof.plugin.run_context import get_context
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from meshproof.mesh.http import Sender
     from meshproof.mesh.protocol import Address, Mesh
 
-#: Requests in one batch for a client pod: reaching the client takes longer than its requests.
+#: Requests in one batch for a sender that is not near.
 BATCH = 50
 
 
@@ -52,7 +52,8 @@ def build_visits(
     context = get_context(request.config)
     sampling = settings.read_sampling(context.options)
     if not batch:
-        batch = BATCH if sender and sender.sends_whole_batches else sampling.batch
+        is_near = sender is None or isinstance(sender, StreamingSender)
+        batch = sampling.batch if is_near else BATCH
     visits = Visits(
         address,
         requests,

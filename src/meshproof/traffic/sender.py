@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from meshproof.base.errors import NotReady, TlsFailed
-from meshproof.mesh.http import HttpRequest, HttpResponse, LossReason, NoResponse, Sender
+from meshproof.mesh.http import (
+    HttpRequest,
+    HttpResponse,
+    LossReason,
+    NoResponse,
+    Sender,
+    StreamingSender,
+)
 from meshproof.mesh.protocol import Address
 
 #: How often a request is sent until it gets a response. More would hide a mesh that loses some.
@@ -52,9 +61,9 @@ class RetryingSender:
         self._sender = sender
 
     @property
-    def sends_whole_batches(self) -> bool:
-        """True where a batch should be sent whole; else its requests one by one."""
-        return self._sender.sends_whole_batches
+    def is_near(self) -> bool:
+        """True where requests can be sent while responses are read; see `stream`."""
+        return isinstance(self._sender, StreamingSender)
 
     def build_curl(self, request: HttpRequest) -> str:
         """Return the command line that sends a request from where this sends it."""
@@ -67,21 +76,49 @@ class RetryingSender:
         """
         attempts = [request.with_next_number() for request in requests]
         outcomes = self._send_once(attempts)
+        return [
+            self._ensure_response(*attempt)
+            for attempt in zip(requests, attempts, outcomes, strict=True)
+        ]
+
+    def stream(self, requests: Iterator[HttpRequest]) -> Generator[HttpResponse]:
+        """Send endless requests as `send` does, and yield the responses; see `StreamingSender`."""
+        if not isinstance(self._sender, StreamingSender):
+            raise TypeError("this sender takes whole batches only")
+        attempts: deque[tuple[HttpRequest, HttpRequest]] = deque()
+
+        def mark_requests() -> Iterator[HttpRequest]:
+            for request in requests:
+                attempt = request.with_next_number()
+                attempts.append((request, attempt))
+                yield attempt.for_run(self._address, self._run_id)
+
+        ahead = max(self._sampling.batch, self._sampling.workers)
+        outcomes = self._sender.stream(
+            self._address,
+            mark_requests(),
+            self._sampling.workers,
+            self._sampling.keep_alive,
+            ahead,
+        )
+        with contextlib.closing(outcomes):
+            for outcome in outcomes:
+                yield self._ensure_response(*attempts.popleft(), outcome)
+
+    def _ensure_response(
+        self, request: HttpRequest, attempt: HttpRequest, outcome: HttpResponse | NoResponse
+    ) -> HttpResponse:
+        """Return the response of an attempt at a request, if need be after further ones."""
         for _attempt in range(_MAX_ATTEMPTS - 1):
-            lost = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, NoResponse)]
-            for index in lost:
-                self._count_lost_request(requests[index], outcomes[index])
-                attempts[index] = requests[index].with_next_number()
-            retried = self._send_once([attempts[index] for index in lost]) if lost else []
-            for index, outcome in zip(lost, retried, strict=True):
-                outcomes[index] = outcome
-        responses = []
-        for request, outcome in zip(attempts, outcomes, strict=True):
-            if isinstance(outcome, NoResponse):
-                self._require_tls(request, outcome)
-                raise NotReady(f"{self._address.url}{request.path}: no answer: {outcome}")
-            responses.append(replace(outcome, request=request))
-        return responses
+            if isinstance(outcome, HttpResponse):
+                break
+            self._count_lost_request(attempt, outcome)
+            attempt = request.with_next_number()
+            (outcome,) = self._send_once([attempt])
+        if isinstance(outcome, NoResponse):
+            self._require_tls(attempt, outcome)
+            raise NotReady(f"{self._address.url}{attempt.path}: no answer: {outcome}")
+        return replace(outcome, request=attempt)
 
     def _require_tls(self, request: HttpRequest, outcome: NoResponse) -> None:
         """Raise TlsFailed if a request got no response because no TLS came about."""
@@ -103,12 +140,11 @@ class RetryingSender:
             self._sampling.keep_alive,
         )
 
-    def _count_lost_request(self, request: HttpRequest, outcome: HttpResponse | NoResponse) -> None:
+    def _count_lost_request(self, request: HttpRequest, outcome: NoResponse) -> None:
         """Count a request without a response. Raises NotReady when there are too many."""
         self.transport_errors += 1
         if self.transport_errors > self._sampling.errors_allowed:
-            if isinstance(outcome, NoResponse):
-                self._require_tls(request, outcome)
+            self._require_tls(request, outcome)
             raise NotReady(
                 f"{self._address.url}: {self.transport_errors} requests got no answer at all "
                 f"(allowed: {self._sampling.errors_allowed}); they are never judged as versions"

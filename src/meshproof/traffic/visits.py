@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+import contextlib
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 
 from meshproof.base.errors import UsageError
@@ -70,38 +72,29 @@ class Visits:
 
     def iter_batches(self) -> Iterator[list[HttpResponse]]:
         """Yield whole batches, without end; each is sent when it is needed."""
-        if not self._is_parallel:
-            yield from self._send_batches(lambda parts: map(self._sender.send, parts))
-        with ThreadPoolExecutor(self.sampling.workers) as executor:
-            yield from self._send_batches(lambda parts: executor.map(self._sender.send, parts))
-
-    @property
-    def _is_parallel(self) -> bool:
-        """True when several threads of this process send the parts of a batch."""
-        return self.sampling.workers > 1 and not self._sender.sends_whole_batches
+        while True:
+            batch = [self._request(self.sent + offset) for offset in range(self.sampling.batch)]
+            self.sent += len(batch)
+            responses = self._sender.send(batch)
+            self._report_sent()
+            yield responses
 
     def stream(self) -> Generator[HttpResponse]:
-        """Yield visits in send order, without end, while the next batch is already under way.
+        """Yield visits in send order, without end, while further requests are under way.
 
         So no worker waits for the slowest response of a batch. Close the generator when enough was
         read: it then waits for the requests that are under way and ignores their responses.
         """
-        if not self._is_parallel:
+        if not self._sender.is_near:
             yield from self
             return
-        with ThreadPoolExecutor(self.sampling.workers) as executor:
-            next_batch = self._submit_batch(executor)
-            try:
-                while True:
-                    batch = next_batch
-                    self.sent += self.sampling.batch
-                    next_batch = self._submit_batch(executor)
-                    visits = _join(future.result() for future in batch)
+        requests = map(self._request, itertools.count(self.sent))
+        with contextlib.closing(self._sender.stream(requests)) as responses:
+            for response in responses:
+                self.sent += 1
+                if self.sent % self.sampling.batch == 0:
                     self._report_sent()
-                    yield from visits
-            finally:
-                for future in next_batch:
-                    future.cancel()
+                yield response
 
     def label_by_app(self, app: str) -> Generator[str | None]:
         """Yield for each request the version of `app` that responded.
@@ -157,23 +150,6 @@ class Visits:
                 break
         return visits
 
-    def _submit_batch(self, executor: Executor) -> list[Future[list[HttpResponse]]]:
-        """Let `executor` send the next batch."""
-        return [executor.submit(self._sender.send, part) for part in self._split_next_batch()]
-
-    def _send_batches(self, send_parts: _SendParts) -> Iterator[list[HttpResponse]]:
-        """Yield batch after batch, each sent by `send_parts`."""
-        while True:
-            parts = self._split_next_batch()
-            self.sent += self.sampling.batch
-            yield _join(send_parts(parts))
-            self._report_sent()
-
-    def _split_next_batch(self) -> list[list[HttpRequest]]:
-        """Return the requests of the next batch, in the parts that the sender is given at once."""
-        batch = [self._request(self.sent + offset) for offset in range(self.sampling.batch)]
-        return [batch] if self._sender.sends_whole_batches else [[request] for request in batch]
-
     def _request(self, number: int) -> HttpRequest:
         """Return the request with this number (from 0): kinds and clients take turns."""
         kind = self.requests[number % len(self.requests)]
@@ -181,11 +157,3 @@ class Visits:
 
     def _report_sent(self) -> None:
         self._report_progress(f"{self.sent} visits to {self.requests[0].path}")
-
-
-_SendParts = Callable[[list[list[HttpRequest]]], Iterable[list[HttpResponse]]]
-
-
-def _join(parts: Iterable[list[HttpResponse]]) -> list[HttpResponse]:
-    """Return the responses of all parts of a batch."""
-    return [response for part in parts for response in part]

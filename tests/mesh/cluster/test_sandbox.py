@@ -449,8 +449,6 @@ def test_a_service_that_nobody_describes_has_the_ports_that_are_called(
 class RecordingSender:
     """A sender that keeps the requests and answers each with a redirect with these headers."""
 
-    sends_whole_batches = True
-
     def __init__(self, headers: Mapping[str, str]) -> None:
         self.requests: list[HttpRequest] = []
         self._headers = headers

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -161,3 +163,125 @@ def test_nobody_there_is_refused_or_unknown(host: str, reason: LossReason) -> No
     assert isinstance(outcome, NoResponse)
     assert outcome.reason is reason
     assert str(outcome).startswith(f"{reason}: ")
+
+
+def test_a_request_is_sent_once_where_its_kept_connection_closes(listener: socket.socket) -> None:
+    received: list[bytes] = []
+
+    def answer() -> None:
+        connection, _peer = listener.accept()
+        with connection:
+            received.append(connection.recv(65536))
+            connection.sendall(OK)
+            received.append(connection.recv(65536))
+        listener.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            connection, _peer = listener.accept()
+            with connection:
+                received.append(connection.recv(65536))
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    sender = LocalSender()
+    address = Address(*listener.getsockname())
+    (first,) = sender.send(address, [HttpRequest("/first")], workers=1, keep_alive=True)
+    (second,) = sender.send(address, [HttpRequest("/second")], workers=1, keep_alive=True)
+    thread.join(10)
+    assert isinstance(first, HttpResponse)
+    assert isinstance(second, NoResponse)
+    assert second.reason is LossReason.ENDED
+    assert [request.split()[1] for request in received if request] == [b"/first", b"/second"]
+
+
+def read_request(listener: socket.socket, request: HttpRequest) -> list[str]:
+    """Send a request; return the lines of its head, as they arrived."""
+    received: list[bytes] = []
+
+    def answer() -> None:
+        connection, _peer = listener.accept()
+        with connection:
+            received.append(connection.recv(65536))
+            connection.sendall(OK)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    send(Address(*listener.getsockname()), request)
+    thread.join(10)
+    return received[0].decode().rstrip().split("\r\n")
+
+
+def test_a_request_arrives_as_it_is_written(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    assert read_request(listener, HttpRequest("/a%2fb/../c?d=[1]")) == [
+        "GET /a%2fb/../c?d=[1] HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "User-Agent: meshproof",
+        "Accept-Encoding: identity",
+        "Connection: close",
+    ]
+    headers = (("Host", "shop.test"), ("x-a", "1"), ("X-A", "2"), ("x-empty", ""), ("accept", "é"))
+    omitted = ("user-agent", "accept-encoding")
+    request = HttpRequest("/", headers, method="POST", omitted_headers=omitted)
+    assert read_request(listener, request) == [
+        "POST / HTTP/1.1",
+        "Host: shop.test",
+        "x-a: 1",
+        "X-A: 2",
+        "x-empty:",
+        "accept: é",
+        "Content-Length: 0",
+        "Connection: close",
+    ]
+
+
+def test_a_broken_header_is_not_sent(listener: socket.socket) -> None:
+    with pytest.raises(ValueError, match="several lines"):
+        send(Address(*listener.getsockname()), HttpRequest("/", (("x-a", "1\r\nx-b: 2"),)))
+
+
+def test_headers_of_one_name_are_joined_and_those_of_status_1xx_left(
+    listener: socket.socket,
+) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n"
+    last = b"HTTP/1.1 200 O: K\r\nx-a: 1\r\nX-A:2\r\ncontent-length: 0\r\n\r\n"
+    thread = answer_each(listener, early + last, 1)
+    (response,) = send(Address(*listener.getsockname()), HttpRequest("/"))
+    thread.join(10)
+    assert isinstance(response, HttpResponse)
+    assert (response.status, response.headers) == (200, {"x-a": "1, 2", "content-length": "0"})
+
+
+def test_a_head_without_a_body_is_a_whole_response(listener: socket.socket) -> None:
+    thread = answer_each(listener, OK.removesuffix(b"ok"), 1)
+    (response,) = send(Address(*listener.getsockname()), HttpRequest("/", method="HEAD"))
+    thread.join(10)
+    assert isinstance(response, HttpResponse)
+    assert (response.status, response.body) == (200, b"")
+
+
+def test_the_time_of_a_response_is_not_that_of_its_reader(listener: socket.socket) -> None:
+    thread = answer_each(listener, OK, 3)
+    requests = iter([HttpRequest("/")] * 3)
+    address = Address(*listener.getsockname())
+    responses = []
+    stream = LocalSender().stream(address, requests, workers=1, keep_alive=False, ahead=2)
+    with contextlib.closing(stream):
+        for _ in range(3):
+            responses.append(next(stream))
+            time.sleep(0.5)
+    thread.join(10)
+    assert all(isinstance(one, HttpResponse) and one.seconds < 0.4 for one in responses)
+
+
+def test_a_signal_is_looked_at_while_a_response_is_awaited(listener: socket.socket) -> None:
+    def raise_error(_number: int, _frame: object) -> None:
+        raise RuntimeError("the alarm")
+
+    former = signal.signal(signal.SIGALRM, raise_error)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(RuntimeError, match="the alarm"):
+            send(Address(*listener.getsockname()), HttpRequest("/"))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)

@@ -47,8 +47,6 @@ _FOLDER = "/meshproof"
 class Probe:
     """A running probe; see `start`. A `meshproof.mesh.http.Sender`."""
 
-    sends_whole_batches = True
-
     def __init__(self, kube: Kube, pod: str, namespace: str) -> None:
         self._kube, self.pod, self.namespace = kube, pod, namespace
         self._channel = Channel(kube, pod, namespace, _PORT)

@@ -36,8 +36,6 @@ _LOCATION = "location"
 class ProbePool:
     """One probe for several threads: each uses its own connection while it sends."""
 
-    sends_whole_batches = True
-
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._idle = [probe]
@@ -84,11 +82,6 @@ class RenamingSender:
     def __init__(self, sender: Sender, names: SandboxNames) -> None:
         self._sender = sender
         self._names = names
-
-    @property
-    def sends_whole_batches(self) -> bool:
-        """What is true of the sender behind."""
-        return self._sender.sends_whole_batches
 
     def send(
         self, address: Address, requests: Sequence[HttpRequest], workers: int, keep_alive: bool
