@@ -10,16 +10,20 @@ import errno
 import io
 import string
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import quote
 
 import pycurl
 
 from meshproof.mesh.http import HttpRequest, HttpResponse, LossReason, NoResponse
-from meshproof.mesh.protocol import Address
+from meshproof.mesh.protocol import Address, TlsClient
 
 #: Headers that a client adds by itself, unless a request has or omits them.
 _AUTOMATIC_HEADERS = (("User-Agent", "meshproof"), ("Accept-Encoding", "identity"))
+#: What tells handles apart, each with settings of its own: address, client, method, kept-alive.
+_HandleKey = tuple[Address, int, str, bool]
 #: Headers that libcurl adds where it is not told otherwise.
 _LIBCURL_HEADERS = ("accept", "user-agent")
 #: Methods whose requests say that they have no body (RFC 9110, section 8.6).
@@ -53,28 +57,21 @@ class Transfer:
         self._body = io.BytesIO()
 
     def prepare(self, handle: pycurl.Curl, address: Address, keep_alive: bool) -> None:
-        """Set the request in a handle without settings. Raises ValueError for a broken header."""
+        """Set the request in a handle of `_open_handle`. Raises ValueError for a broken header."""
         request = self._request
-        target = _encode_target(request.path)
-        lines = list(_list_header_lines(request, address, keep_alive))
-        removed = [f"{name}:".encode() for name in _LIBCURL_HEADERS if not _has(lines, name)]
-        # A name without a value is written with a semicolon, else libcurl leaves it out.
-        written = [line[:-2] + b";" if line.endswith(b": ") else line for line in lines]
-        handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-        handle.setopt(pycurl.REQUEST_TARGET, target)
-        handle.setopt(pycurl.HTTPHEADER, written + removed)
-        if request.method == "HEAD":
-            handle.setopt(pycurl.NOBODY, 1)
-        elif request.method != "GET":
-            handle.setopt(pycurl.CUSTOMREQUEST, request.method)
+        handle.setopt(pycurl.REQUEST_TARGET, _encode_target(request.path))
+        lines = _write_headers(
+            request.headers,
+            request.omitted_headers,
+            request.method,
+            f"{address.host}:{address.port}",
+            keep_alive,
+        )
+        handle.setopt(pycurl.HTTPHEADER, lines)
         handle.setopt(pycurl.TIMEOUT_MS, max(1, round(request.max_seconds * 1000)))
-        handle.setopt(pycurl.FRESH_CONNECT, not keep_alive)
-        handle.setopt(pycurl.FORBID_REUSE, not keep_alive)
-        handle.setopt(pycurl.MAXAGE_CONN, _MAX_IDLE_SECONDS)
         handle.setopt(pycurl.PREREQFUNCTION, self._allow_sending)
         handle.setopt(pycurl.HEADERFUNCTION, self._add_header_line)
         handle.setopt(pycurl.WRITEDATA, self._body)
-        _set_connection(handle, address, request.client)
 
     def end(self, handle: pycurl.Curl) -> None:
         """Take the response."""
@@ -115,8 +112,8 @@ class TransferLoop:
     def __init__(self) -> None:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, _MAX_IDLE)
-        self._idle_handles: list[pycurl.Curl] = []
-        self._transfers: dict[pycurl.Curl, Transfer] = {}
+        self._idle_handles: defaultdict[_HandleKey, list[pycurl.Curl]] = defaultdict(list)
+        self._transfers: dict[pycurl.Curl, tuple[Transfer, _HandleKey]] = {}
 
     @property
     def under_way(self) -> int:
@@ -126,10 +123,12 @@ class TransferLoop:
     def begin(self, address: Address, request: HttpRequest, keep_alive: bool) -> Transfer:
         """Begin a request, which `advance` sends. Raises ValueError for a broken header."""
         transfer = Transfer(request)
-        handle = self._idle_handles.pop() if self._idle_handles else pycurl.Curl()
+        key = address, request.client, request.method, keep_alive
+        idle = self._idle_handles[key]
+        handle = idle.pop() if idle else _open_handle(*key)
         transfer.prepare(handle, address, keep_alive)
         self._multi.add_handle(handle)
-        self._transfers[handle] = transfer
+        self._transfers[handle] = transfer, key
         return transfer
 
     def advance(self) -> None:
@@ -142,22 +141,26 @@ class TransferLoop:
 
     def close(self) -> None:
         """Close the connections."""
-        for handle in self._idle_handles:
-            handle.close()
+        for handles in self._idle_handles.values():
+            for handle in handles:
+                handle.close()
         self._multi.close()
 
     def _take_outcomes(self) -> bool:
         """Give the transfers that have ended their outcomes; say whether there were any."""
         _queued, ended, failed = self._multi.info_read()
         for handle in ended:
-            self._transfers.pop(handle).end(handle)
+            self._remove(handle).end(handle)
         for handle, error, message in failed:
-            self._transfers.pop(handle).fail(handle, error, message)
-        for handle in (*ended, *(handle for handle, _error, _message in failed)):
-            self._multi.remove_handle(handle)
-            handle.reset()
-            self._idle_handles.append(handle)
+            self._remove(handle).fail(handle, error, message)
         return bool(ended or failed)
+
+    def _remove(self, handle: pycurl.Curl) -> Transfer:
+        """Return the transfer of a handle, which is idle again."""
+        transfer, key = self._transfers.pop(handle)
+        self._multi.remove_handle(handle)
+        self._idle_handles[key].append(handle)
+        return transfer
 
     def _wait(self) -> None:
         """Wait for a socket, a moment of libcurl's own clock or a signal."""
@@ -167,17 +170,31 @@ class TransferLoop:
             time.sleep(_NO_SOCKET_WAIT)
 
 
-def _set_connection(handle: pycurl.Curl, address: Address, client: int) -> None:
-    """Set where to connect to, by TLS or not, from the source address of a client."""
+def _open_handle(address: Address, client: int, method: str, keep_alive: bool) -> pycurl.Curl:
+    """Return a handle for requests of a method to an address, from that of a client."""
+    handle = pycurl.Curl()
     handle.setopt(pycurl.PROXY, "")  # whatever the environment says
+    handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+    handle.setopt(pycurl.MAXAGE_CONN, _MAX_IDLE_SECONDS)
+    handle.setopt(pycurl.FRESH_CONNECT, not keep_alive)
+    handle.setopt(pycurl.FORBID_REUSE, not keep_alive)
+    if method == "HEAD":
+        handle.setopt(pycurl.NOBODY, 1)
+    elif method != "GET":
+        handle.setopt(pycurl.CUSTOMREQUEST, method)
     if client:
         handle.setopt(pycurl.INTERFACE, f"host!127.0.0.{client + 1}")
-    tls = address.tls_client
-    if tls is None:
+    if address.tls_client is None:
         handle.setopt(pycurl.URL, f"http://{address.host}:{address.port}/")
-        return
-    place = f"{tls.name}:{address.port}:{address.host}:{address.port}"
+    else:
+        _set_tls(handle, address, address.tls_client)
+    return handle
+
+
+def _set_tls(handle: pycurl.Curl, address: Address, tls: TlsClient) -> None:
+    """Set how a handle speaks TLS."""
     handle.setopt(pycurl.URL, f"https://{tls.name}:{address.port}/")
+    place = f"{tls.name}:{address.port}:{address.host}:{address.port}"
     handle.setopt(pycurl.CONNECT_TO, [place])
     handle.setopt(pycurl.SSL_SESSIONID_CACHE, 0)
     handle.setopt(pycurl.CAINFO, str(tls.ca))
@@ -186,30 +203,41 @@ def _set_connection(handle: pycurl.Curl, address: Address, client: int) -> None:
         handle.setopt(pycurl.SSLKEY, str(tls.key))
 
 
-def _list_header_lines(request: HttpRequest, address: Address, keep_alive: bool) -> Iterator[bytes]:
-    """Yield the header lines of a request as they are sent. Raises ValueError for a broken one."""
-    names = {name.lower() for name, _ in request.headers} | set(request.omitted_headers)
-    headers = list(request.headers)
-    if "host" not in names:
-        headers.insert(0, ("Host", f"{address.host}:{address.port}"))
-    headers += [(name, value) for name, value in _AUTOMATIC_HEADERS if name.lower() not in names]
-    if request.method in _METHODS_WITH_BODY and "content-length" not in names:
-        headers.append(("Content-Length", "0"))
-    if not keep_alive:
-        headers.append(("Connection", "close"))
-    for name, value in headers:
-        line = f"{name}: {value}"
-        if any(control in line for control in "\r\n\0"):
-            raise ValueError(f"a header of several lines: {line!r}")
-        yield line.encode()
+@lru_cache(maxsize=256)  # the requests of a sample are alike
+def _write_headers(
+    headers: tuple[tuple[str, str], ...],
+    omitted: tuple[str, ...],
+    method: str,
+    authority: str,
+    keep_alive: bool,
+) -> list[bytes]:
+    """Return the header lines of a request for libcurl, and those that it must not add.
+
+    Raises ValueError for a header of several lines.
+    """
+    names = {name.lower() for name, _ in headers}
+    own = dict(_AUTOMATIC_HEADERS) | ({} if keep_alive else {"Connection": "close"})
+    if method in _METHODS_WITH_BODY:
+        own["Content-Length"] = "0"
+    all_headers = [] if "host" in names else [("Host", authority)]
+    all_headers += headers
+    all_headers += [item for item in own.items() if item[0].lower() not in names | set(omitted)]
+    all_names = {name.lower() for name, _ in all_headers}
+    return [
+        *(_write_header(name, value) for name, value in all_headers),
+        *(f"{name}:".encode() for name in _LIBCURL_HEADERS if name not in all_names),
+    ]
 
 
-def _has(lines: Iterable[bytes], name: str) -> bool:
-    """Say whether one of the header lines has a name, which is in lower case."""
-    start = f"{name}:".encode()
-    return any(line.lower().startswith(start) for line in lines)
+def _write_header(name: str, value: str) -> bytes:
+    """Return a header line as libcurl takes it. Raises ValueError if it would be several lines."""
+    if any(control in name + value for control in "\r\n\0"):
+        raise ValueError(f"a header of several lines: {name!r}: {value!r}")
+    # libcurl takes a name with a colon and no value for one that it must not send.
+    return f"{name}: {value}".encode() if value else f"{name};".encode()
 
 
+@lru_cache(maxsize=256)
 def _encode_target(path: str) -> str:
     """Return a path and query with what no request line may hold percent-encoded."""
     return quote(path, safe=string.punctuation)
