@@ -9,7 +9,7 @@ from pathlib import Path
 from tests import ROOT
 
 #: What starts and serves a mesh: to load it took a third of explain's time.
-OF_A_MESH = ("cryptography", "psutil", "http.client", "urllib3", "meshproof.mesh.envoy")
+OF_A_MESH = ("cryptography", "psutil", "http.client", "urllib3", "pycurl", "meshproof.mesh.envoy")
 RULES = ROOT / "tests" / "user_repo" / "shop" / "k8s"
 
 

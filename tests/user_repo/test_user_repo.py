@@ -21,7 +21,15 @@ def test_three():
     assert "meshproof.verdict" in sys.modules, "nothing of us is loaded"
 """
 #: Imported by nobody before our fixtures or options are used.
-HEAVY = ("statsmodels", "scipy", "kubernetes", "meshproof.mesh", "meshproof.verdict", "urllib3")
+HEAVY = (
+    "statsmodels",
+    "scipy",
+    "kubernetes",
+    "meshproof.mesh",
+    "meshproof.verdict",
+    "urllib3",
+    "pycurl",
+)
 
 
 @pytest.fixture
