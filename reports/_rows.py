@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshproof.base.errors import pluralize
@@ -10,7 +10,11 @@ from meshproof.run.figures import split_place
 from meshproof.run.record import Check, Outcome, Result
 from meshproof.verdict.phrases import format_answers, format_percent
 
+from ._phrases import format_duration
+
 BAR_WIDTH = 20
+#: The columns of the bar of a phase that takes the whole time.
+PHASE_WIDTH = 40
 #: Signs of a bar's versions in turn, where the terminal draws Unicode and elsewhere.
 _UNICODE_SIGNS, _ASCII_SIGNS = "█░▓▒", "#-=."
 
@@ -59,6 +63,16 @@ def render_shares(results: Sequence[Result], *, draws_unicode: bool) -> str:
         return ""
     largest = max(checks, key=lambda check: check.verdict.n)
     return f"{_render_bar(largest, draws_unicode)}  {_describe_shares(largest)}"
+
+
+def list_phases(phases: Mapping[str, float], *, draws_unicode: bool) -> list[str]:
+    """Return a row for each phase, in the order given: name, seconds and its part as a bar."""
+    whole = sum(phases.values())
+    sign = (_UNICODE_SIGNS if draws_unicode else _ASCII_SIGNS)[0]
+    return [
+        f"{name:<9} {format_duration(seconds):>9}  {sign * round(PHASE_WIDTH * seconds / whole)}"
+        for name, seconds in phases.items()
+    ]
 
 
 def _has_shares(check: Check) -> bool:

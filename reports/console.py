@@ -187,6 +187,7 @@ class Writer:
             self._end_route()
             self._print_facts(run)
             self._print_summary(run)
+            self._print_durations(run)
             self._print_failures(run)
             self._console.print()
         duration, requests = _phrases.format_duration(run.seconds), _phrases.count_requests(run)
@@ -208,6 +209,14 @@ class Writer:
                 self._print_result(result, is_verbose=True)
         elif names := _phrases.join_not_supported(run):
             self._print_once("not here", f"not supported by this mesh: {names} (-v says why)")
+
+    def _print_durations(self, run: Run) -> None:
+        """Print the time of each phase as a bar, if asked for."""
+        if not run.shows_durations:
+            return
+        self._print("time", "  ")
+        for row in _rows.list_phases(run.phases, draws_unicode=self._mark_index == 0):
+            self._print(row, "    ")
 
     def _print_failures(self, run: Run) -> None:
         """Print each cause once, then in full what has none."""

@@ -298,8 +298,8 @@ def test_functions_have_60_lines_at_most(folder: str) -> None:
 
 
 #: Beside mesh/process, the one place for waiting: an app without file handles is no wait for
-#: readiness, and apps have no mesh/process; an echo answers late where it is asked to; libcurl may have nothing to
-#: wait for while it looks up a name.
+#: readiness, and apps have no mesh/process; an echo answers late where it is asked to; libcurl may
+#: have nothing to wait for while it looks up a name.
 SLEEPERS = (
     *("src/meshproof/mesh/process/processes.py", "src/meshproof/apps/serve.py"),
     *("src/meshproof/apps/echo_pod.py", "src/meshproof/mesh/transfers.py"),

@@ -324,3 +324,21 @@ def test_a_terminal(
     text = out.decode()
     assert [part for part in expected if part not in text] == []
     assert [part for part in unexpected if part in text] == []
+
+
+PHASES = {"start": 5.0, "requests": 14.0, "judging": 0.25, "removal": 0.75}
+
+
+def test_the_time_of_each_phase_is_printed_if_asked_for(
+    green_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = replace(green_run, phases=PHASES)
+    assert "  time" not in print_run(run, capsys)
+    lines = print_run(replace(run, shows_durations=True), capsys)
+    at = lines.index("  time")
+    assert lines[at + 1 : at + 5] == [
+        "    start         5.0 s  ##########",
+        "    requests       14 s  ############################",
+        "    judging       0.2 s",
+        "    removal       0.8 s  ##",
+    ]

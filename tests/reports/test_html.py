@@ -1,3 +1,4 @@
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -58,6 +59,17 @@ def test_the_verdict_comes_first_and_every_check_is_there(mixed_run: Run, tmp_pa
 def test_it_says_how_the_mesh_settled(green_run: Run, tmp_path: Path) -> None:
     settling = "11 proxies took version 3f2a19c8 in 0.21 s; 0 requests before that, none counted"
     assert write_page(green_run, tmp_path).text.count(f"Settled first: {settling}") == 1
+
+
+def test_the_time_of_each_phase_is_a_bar(green_run: Run, tmp_path: Path) -> None:
+    phases = {"start": 5.0, "requests": 14.0, "removal": 1.0}
+    page = write_page(replace(green_run, phases=phases), tmp_path)
+    meters = [attributes for name, attributes in page.tags if name == "meter"]
+    assert [(one["aria-label"], one["value"], one["max"]) for one in meters] == [
+        ("start", "5.0", "20.0"),
+        ("requests", "14.0", "20.0"),
+        ("removal", "1.0", "20.0"),
+    ]
 
 
 def test_a_bar_shows_promise_tolerance_and_interval(mixed_run: Run, tmp_path: Path) -> None:

@@ -243,6 +243,9 @@ class RunOptions:
         ("test", "smoke"),
         short="-o",
     )
+    durations: bool = _option(
+        False, Flag(), "also print where the time went, phase by phase", ("test", "smoke")
+    )
     kubeconfig: str | None = _option(
         None,
         PathText("PATH"),

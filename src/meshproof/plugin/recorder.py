@@ -128,6 +128,7 @@ class Recorder:
             notes=list(self._context.notes),
             is_verbose=config.option.verbose > 0,
             is_quiet=config.option.verbose < 0,
+            shows_durations=self._context.options.durations,
         )
 
     def _choose_writers(self) -> list[Writer]:
@@ -317,6 +318,11 @@ class Recorder:
             user_rules = self._context.user_rules
             self.run.notes = [*self.run.notes, *user_rules.notes, *user_rules.lint_notes]
         self.run.seconds = round(time.monotonic() - self._start_time, 2)
+        self.run.phases = {
+            phase: round(seconds, 3)
+            for phase, seconds in self._context.phases.read().items()
+            if seconds >= 0.001
+        }
         if exitstatus == pytest.ExitCode.OK and self.run.lacking:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED  # pytest takes it for skipped
         self._report_folder.is_reported = True

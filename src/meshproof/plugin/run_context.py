@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from meshproof.base.phases import PhaseClock
 from meshproof.options.sources import read_run_options
 from meshproof.options.table import RunOptions
 
@@ -34,7 +35,7 @@ class RunContext:
     --mesh-rules, once they are read. has_excluded_test: whether a collected test reports what of
     them is not checked, has_lint_test whether one reports the errors of lint. notes: how the
     run is made, for its reports.
-    report_progress: receives each line of progress.
+    phases: where its time goes. report_progress: receives each line of progress.
     """
 
     options: RunOptions
@@ -45,6 +46,7 @@ class RunContext:
     has_excluded_test: bool = False
     has_lint_test: bool = False
     notes: list[str] = field(default_factory=list)
+    phases: PhaseClock = field(default_factory=PhaseClock)
     report_progress: Callable[[str], None] = _ignore_progress
 
 

@@ -62,6 +62,7 @@ def build_visits(
         context.report_progress,
         attribution,
         sender,
+        context.phases,
     )
     get_evidence(request.node).samples.append(visits)
     return visits

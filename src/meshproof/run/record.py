@@ -185,7 +185,8 @@ class Run:
     request proves, `unreached` one for each route that no request reaches, `error` the message of
     an error that ended the whole run, else empty. With `is_verbose` every broken case is told in
     full, also those of one cause; with `is_quiet` the console has one line. `planned` is how many
-    tests the run has (0: not known yet).
+    tests the run has (0: not known yet). `phases` are the seconds that each phase took (their sum
+    is about `seconds`); with `shows_durations` the console has them, too.
     """
 
     version: str
@@ -202,6 +203,8 @@ class Run:
     planned: int = 0
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
+    phases: dict[str, float] = field(default_factory=dict)
+    shows_durations: bool = False
     interrupted: bool = False
     error: str = ""
 

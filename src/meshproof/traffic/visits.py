@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import replace
 
 from meshproof.base.errors import UsageError
+from meshproof.base.phases import Phase, PhaseClock
 from meshproof.mesh.http import HttpRequest, HttpResponse, Sender
 from meshproof.mesh.local_sender import LocalSender
 from meshproof.mesh.protocol import Address
@@ -23,7 +24,8 @@ class Visits:
 
     Iterate to send: each batch is sent when its first visit is needed. `attribution` reads from a
     visit which version responded. `run_id` is the value of the header that marks the requests.
-    `sender` sends them; by default they are sent from here, over connections of their own.
+    `sender` sends them; by default they are sent from here, over connections of their own. The time
+    that they take counts in `phases`.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Visits:
         report_progress: Callable[[str], None] = lambda text: None,
         attribution: Attribution | None = None,
         sender: Sender | None = None,
+        phases: PhaseClock | None = None,
     ) -> None:
         if not requests:
             raise UsageError("no request to send")
@@ -44,6 +47,7 @@ class Visits:
         self.attribution = attribution or Attribution()
         self.sent = 0
         self._report_progress = report_progress
+        self._phases = phases or PhaseClock()
         self._sender = RetryingSender(address, run_id, self.sampling, sender or LocalSender())
         self._sent_ahead: Future[list[HttpResponse]] | None = None
 
@@ -75,7 +79,8 @@ class Visits:
         while True:
             batch = [self._request(self.sent + offset) for offset in range(self.sampling.batch)]
             self.sent += len(batch)
-            responses = self._sender.send(batch)
+            with self._phases.measure(Phase.REQUESTS):
+                responses = self._sender.send(batch)
             self._report_sent()
             yield responses
 
@@ -90,7 +95,9 @@ class Visits:
             return
         requests = map(self._request, itertools.count(self.sent))
         with contextlib.closing(self._sender.stream(requests)) as responses:
-            for response in responses:
+            while True:
+                with self._phases.measure(Phase.REQUESTS):
+                    response = next(responses)
                 self.sent += 1
                 if self.sent % self.sampling.batch == 0:
                     self._report_sent()
@@ -134,7 +141,10 @@ class Visits:
         Raises NotReady for a request that gets no response at all.
         """
         sent_ahead, self._sent_ahead = self._sent_ahead, None
-        return sent_ahead.result() if sent_ahead else self._take_now(count)
+        if sent_ahead is None:
+            return self._take_now(count)
+        with self._phases.measure(Phase.REQUESTS):
+            return sent_ahead.result()
 
     def send(self, requests: Sequence[HttpRequest]) -> list[HttpResponse]:
         """Send requests of other kinds, as those of the sample; return their visits in order."""
