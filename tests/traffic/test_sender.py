@@ -60,6 +60,12 @@ def test_a_batch_is_sent_at_once_and_kinds_take_turns() -> None:
     assert sample.curl == "elsewhere curl -i -H 'Cookie: user=burr' http://reviews.shop:9080/a"
 
 
+def test_a_request_with_a_mark_of_its_own_has_no_other() -> None:
+    sender = Elsewhere()
+    visits(sender, HttpRequest("/", (("X-Meshproof-Run", "mine"),)), batch=1).take(1)
+    assert sender.batches[0][0].headers == (("X-Meshproof-Run", "mine"),)
+
+
 def test_lost_requests_are_sent_again_and_counted() -> None:
     sample = visits(Elsewhere(1, 3))
     responses = sample.take(4)

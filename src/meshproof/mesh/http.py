@@ -54,13 +54,19 @@ class HttpRequest:
         return replace(self, headers=(*self.headers, (name, value)), numbered_header=None)
 
     def for_run(self, address: Address, run_id: str) -> HttpRequest:
-        """Return the request as it is sent to `address`, marked with `run_id`."""
-        return replace(self, headers=((RUN_HEADER, run_id), *self.headers_for(address)))
+        """Return the request as it is sent to `address`, marked with `run_id` or a mark of its own."""
+        headers = self.headers_for(address)
+        if not self.has_header(RUN_HEADER):
+            headers = ((RUN_HEADER, run_id), *headers)
+        return replace(self, headers=headers)
+
+    def has_header(self, name: str) -> bool:
+        """Say whether the request has a header with this name, in any case."""
+        return any(own.lower() == name for own, _ in self.headers)
 
     def headers_for(self, address: Address) -> tuple[tuple[str, str], ...]:
         """Return the headers with the Host that `address` needs, unless the request has its own."""
-        has_host = any(name.lower() == "host" for name, _ in self.headers)
-        if has_host or not address.authority:
+        if self.has_header("host") or not address.authority:
             return self.headers
         return (("Host", address.authority), *self.headers)
 
