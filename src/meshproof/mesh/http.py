@@ -54,7 +54,7 @@ class HttpRequest:
         return replace(self, headers=(*self.headers, (name, value)), numbered_header=None)
 
     def for_run(self, address: Address, run_id: str) -> HttpRequest:
-        """Return the request as it is sent to `address`, marked with `run_id` or a mark of its own."""
+        """Return the request as it is sent to `address`, marked with `run_id` or its own mark."""
         headers = self.headers_for(address)
         if not self.has_header(RUN_HEADER):
             headers = ((RUN_HEADER, run_id), *headers)
