@@ -84,13 +84,6 @@ REFUSED = {
         server(f"{{hosts: ['*'], {HTTPS}, tls: {{mode: ISTIO_MUTUAL}}}}"),
         "7:70: spec.servers[0].tls.mode: ISTIO_MUTUAL is not supported yet",
     ),
-    "names of clients": (
-        server(
-            f"{{hosts: ['*'], {HTTPS}, tls: "
-            "{mode: MUTUAL, credentialName: c, subjectAltNames: [a]}}"
-        ),
-        "7:97: spec.servers[0].tls.subjectAltNames is not supported yet",
-    ),
     "protocol": (
         server("{hosts: ['*'], port: {number: 27017, protocol: MONGO}}"),
         "7:52: spec.servers[0].port.protocol: MONGO is not supported yet",

@@ -58,6 +58,23 @@ metadata: {name: many}
 spec:
   destination: {service: '*.b.example'}
   ports: [{port: 443, protocol: https}, {port: 80, protocol: http}, {port: 9, protocol: tcp}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gate}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - hosts: ['*']
+    port: {number: 443, name: https, protocol: HTTPS}
+    tls: {mode: MUTUAL, credentialName: c, subjectAltNames: [a], verifyCertificateSpki: [b]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: outside}
+spec:
+  host: a.example
+  trafficPolicy: {tls: {mode: SIMPLE, subjectAltNames: [a.example]}}
 """
 #: Line and path -> a word of the reason.
 UNPROVEN = {
@@ -75,6 +92,10 @@ UNPROVEN = {
     (47, "spec.destination.service"): "many",
     (48, "spec.ports[0].protocol"): "plaintext",
     (48, "spec.ports[2].protocol"): "only HTTP",
+    (58, "spec.servers[0].tls.credentialName"): "a certificate of the run",
+    (58, "spec.servers[0].tls.subjectAltNames"): "certificates of the run",
+    (58, "spec.servers[0].tls.verifyCertificateSpki"): "certificates of the run",
+    (65, "spec.trafficPolicy.tls.subjectAltNames"): "a certificate of the run",
 }
 
 

@@ -64,8 +64,17 @@ _EJECTION_KEYS = (
 )
 _OWN_CERTIFICATE = "a certificate of the run stands for it"
 _OWN_CLIENT = "clients of the run take every version and cipher that the gateway offers"
-#: Keys of TLS at a Gateway that say which clients it takes.
-_CLIENT_KEYS = ("cipherSuites", "maxProtocolVersion", "minProtocolVersion")
+_OWN_CLIENT_CERTIFICATE = (
+    "clients of the run have certificates of the run, and no other is asked for"
+)
+#: Keys of TLS at a Gateway that say which clients it takes: the reason of each.
+_CLIENT_KEYS = {
+    **dict.fromkeys(("cipherSuites", "maxProtocolVersion", "minProtocolVersion"), _OWN_CLIENT),
+    **dict.fromkeys(
+        ("subjectAltNames", "verifyCertificateHash", "verifyCertificateSpki"),
+        _OWN_CLIENT_CERTIFICATE,
+    ),
+}
 #: Protocols that a port may have, as ServiceEntry and EgressRule write them, which are HTTP.
 HTTP_PROTOCOLS = ("grpc", "grpc-web", "http", "http2")
 
@@ -201,7 +210,7 @@ def _check_gateway(document: Document) -> Iterator[UnprovenField]:
             content = server.tls.content if server.tls is not None else None
             for key, value in content.items() if isinstance(content, dict) else ():
                 if key not in ("httpsRedirect", "mode"):
-                    reason = _OWN_CLIENT if key in _CLIENT_KEYS else _OWN_CERTIFICATE
+                    reason = _CLIENT_KEYS.get(key, _OWN_CERTIFICATE)
                     yield UnprovenField(value.at, value.path, reason)
 
 

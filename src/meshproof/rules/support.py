@@ -16,7 +16,8 @@ _HTTP_ONLY = "only HTTP requests are sent and served"
 _TLS_KEYS_NOT_ASKED = (
     *("caCertCredentialName", "caCertificates", "caCrl", "cipherSuites", "credentialName"),
     *("credentialNames", "insecureSkipVerify", "maxProtocolVersion", "minProtocolVersion"),
-    *("privateKey", "serverCertificate", "tlsCertificates"),
+    *("privateKey", "serverCertificate", "subjectAltNames", "tlsCertificates"),
+    *("verifyCertificateHash", "verifyCertificateSpki"),
 )
 _ROUTE_KEYS = ("spec.useDefaultGateways", "spec.rules.sessionPersistence")
 
@@ -61,9 +62,6 @@ SUPPORT = {
                 "spec.servers.bind",
                 "spec.servers.defaultEndpoint",
                 "spec.servers.port.targetPort",
-                "spec.servers.tls.subjectAltNames",
-                "spec.servers.tls.verifyCertificateHash",
-                "spec.servers.tls.verifyCertificateSpki",
             ),
             "",
         ),

@@ -134,7 +134,7 @@ def test_each_server_with_tls_gets_a_secret_with_a_certificate_of_the_run(tmp_pa
         GATEWAY.replace("SELECTOR", "istio: ingressgateway")
         + "  - port: {number: 443, name: own, protocol: HTTPS}\n    hosts: [shop/c.example]\n"
         "    tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k, "
-        "minProtocolVersion: TLSV1_3}\n",
+        "minProtocolVersion: TLSV1_3, subjectAltNames: [c]}\n",
         "a.yaml",
     )
     first, second, gateway = objects.read_rules(documents, "127.9.9.9", certificates)

@@ -45,7 +45,8 @@ _TLS_MODES = ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL")
 _UNPROVEN_KEYS = ("consistentHash", "outlierDetection")
 _CERTIFICATE_FIELDS = (
     *("serverCertificate", "privateKey", "caCertificates", "credentialName", "credentialNames"),
-    *("caCertCredentialName", "tlsCertificates", "caCrl"),
+    *("caCertCredentialName", "tlsCertificates", "caCrl", "subjectAltNames"),
+    *("verifyCertificateHash", "verifyCertificateSpki"),
 )
 #: The kinds of rules that the mesh serves, by group.
 _ROUTING_KINDS = {
