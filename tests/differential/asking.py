@@ -35,6 +35,9 @@ _IGNORED = frozenset(
 )
 #: An answer this many seconds after its request was delayed by a rule (they delay by 0.3).
 _SLOW = 0.28
+#: What a request gets to a host that the caller's proxy does not know: 502 where the proxy listens
+#: at the port; where it knows no service of that port, istiod has it not listen at all.
+_UNKNOWN_HOST, _NO_CONNECTION = 502, 599
 #: How many requests are under way at once.
 _WORKERS = 16
 _TOKENS = itertools.count()
@@ -184,7 +187,7 @@ class Asker:
             except (ConnectionError, http.client.HTTPException):
                 connection.close()
                 del self._connections[key]
-        return HttpResponse(HttpRequest(call.request_target), 599, {}, b"")
+        return HttpResponse(HttpRequest(call.request_target), _NO_CONNECTION, {}, b"")
 
 
 def _exchange(
@@ -222,6 +225,9 @@ def _list_copies(counts: Counter[str], response: HttpResponse) -> list[str]:
 def _read_answer(response: HttpResponse, copies: Sequence[str], has_delays: bool) -> Answer:
     """Return the parts of a response that must be alike."""
     parts = {"status": str(response.status)}
+    is_reply = MARKERS.served_by in response.headers or response.body
+    if response.status in (_UNKNOWN_HOST, _NO_CONNECTION) and not is_reply:
+        parts["status"] = "none: the proxy of the caller knows no such host"
     if workload := response.headers.get(MARKERS.served_by):
         parts["workload"] = workload
     elif response.body:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.oracle.derive import Call
 from meshproof.verdict.two_samples import compute_chance, differs
-from tests.differential import planting, run, splits
+from tests.differential import asking, planting, run, splits
 from tests.differential.asking import ALPHA, Answer
 from tests.differential.comparing import Comparison, write_objects
 from tests.differential.coverage import (
@@ -55,6 +56,16 @@ def test_a_certain_difference_is_told_from_chance_but_not_at_once() -> None:
     assert not differs(
         Counter({first: 120, second: 108}), Counter({first: 108, second: 120}), ALPHA
     )
+
+
+def test_a_proxy_that_does_not_listen_knows_a_host_as_little_as_one_that_refuses_it() -> None:
+    # Found by seed 77002, set 41: a Sidecar that imports no service of the port.
+    def read(status: int, body: bytes = b"") -> Answer:
+        return asking._read_answer(HttpResponse(HttpRequest("/"), status, {}, body), (), False)
+
+    assert read(502) == read(599)
+    assert read(502) != read(503)
+    assert read(502) != read(502, b"upstream reset")
 
 
 def list_routes(*routes: dict[str, Any]) -> dict[str, Any]:
