@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -54,6 +55,7 @@ def _compute_clopper_pearson(counts: list[int], n: int, alpha: float) -> list[tu
     ]
 
 
+@functools.lru_cache(maxsize=4096)  # a report asks for each end several times
 def _find_lower_end(count: int, n: int, level: float) -> float:
     """Return the share p, 0 to 1, at which `count` of n or more has the probability `level`.
 
