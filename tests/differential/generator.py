@@ -51,6 +51,13 @@ _WEIGHTS: tuple[tuple[int | None, ...], ...] = (
     *((None,), (None,), (None,), (None,), (100,), (0,), (1,)),
     *((50, 50), (20, 80), (0, 100), (1, 1, 2), (100, None), (150, 50), (90, 10)),
 )
+#: Kinds and parts of them that no set has yet, each with its reason.
+KINDS_LEFT_OUT = {
+    "ServiceEntry": "the world has services of the cluster alone",
+    "PeerAuthentication": "callers and workloads of the world speak plaintext",
+    "Ingress": "istiod of the comparison has no ingress class",
+    "Gateway with TLS": "the requests are plain HTTP",
+}
 #: What a Sidecar imports.
 _IMPORTS = (
     *("./*", "*/*", "shop/*", "web/*", "default/*", "istio-system/*", "~/*"),

@@ -24,7 +24,7 @@ from meshproof.mesh.agreement import read_agreement
 from meshproof.oracle.derive import Call
 from tests.differential.comparing import Comparer, Comparison, Difference, write_objects
 from tests.differential.coverage import FieldTrials
-from tests.differential.generator import GeneratedSet, generate_set
+from tests.differential.generator import KINDS_LEFT_OUT, GeneratedSet, generate_set
 from tests.differential.meshes import open_pair
 from tests.differential.open_differences import OPEN
 from tests.differential.reducing import reduce
@@ -125,6 +125,7 @@ class Report:
         ):
             lines.append(f"{title}:")
             lines += [f"  {count:4} {reason}" for reason, count in counts.most_common()]
+        lines += ["kinds left out:", *(f"  {kind}: {why}" for kind, why in KINDS_LEFT_OUT.items())]
         return "\n".join(lines)
 
 

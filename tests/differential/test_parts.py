@@ -157,6 +157,10 @@ def test_the_sets_have_rules_of_every_kind_that_is_compared() -> None:
     assert all(kinds[kind] >= 5 for kind in rare), kinds
 
 
+def test_a_run_names_the_kinds_that_no_set_has() -> None:
+    assert "  ServiceEntry: the world has services of the cluster alone" in run.Report().describe()
+
+
 def test_fields_that_were_tried_least_are_taken_away_first() -> None:
     tried: list[str] = []
 
