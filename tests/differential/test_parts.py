@@ -152,7 +152,7 @@ def test_the_sets_have_nearly_every_field() -> None:
 
 def test_the_sets_have_rules_of_every_kind_that_is_compared() -> None:
     kinds = Counter(body["kind"] for made in list_sets(150) for body in made.objects)
-    rare = ("HTTPRoute", "GRPCRoute", "Sidecar")
+    rare = ("HTTPRoute", "GRPCRoute")
     assert kinds.keys() == {*rare, "DestinationRule", "Gateway", "VirtualService"}
     assert all(kinds[kind] >= 5 for kind in rare), kinds
 
