@@ -205,11 +205,25 @@ def test_a_renamed_host_with_a_subset_is_named_with_its_request(compare: Compare
     after = RULE.replace("host: cart, subset: v2}}]", "host: crat, subset: v2}}]")
     code, report = compare(RULE, after, "--no-send")
     assert code == 1
-    changes = {request: (before, after) for request, before, after in list_changes(report)}
-    before_text, after_text = changes["GET shop.example/cart x-beta: true"]
-    assert before_text == "cart v2"
-    assert "VirtualService shop/shop is not checked: subset 'v2' of crat.shop" in after_text
-    assert any("subset 'v2' of crat.shop" in line for line in report["not_compared"])
+    assert list_changes(report) == [
+        ("GET shop.example/cart x-beta: true", "cart v2", "crat v2; crat v2 is not defined")
+    ]
+    assert report["not_compared"] == []
+
+
+def test_a_subset_that_nothing_defines_is_the_end_of_its_route_alone(compare: Compare) -> None:
+    after = RULE.replace("subset: v1}", "subset: v9}")
+    code, report = compare(RULE, after, "--no-send")
+    assert code == 1
+    assert list_changes(report) == [
+        (
+            "GET shop.example/cart",
+            "cart v1 90 %, cart v2 10 %",
+            "cart v9 90 %, cart v2 10 %; cart v9 is not defined",
+        )
+    ]
+    code, report = compare(after, after, "--no-send")
+    assert (code, report["changes"], report["not_compared"]) == (0, [], [])
 
 
 AUTHENTICATION = """\

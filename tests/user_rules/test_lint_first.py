@@ -263,3 +263,22 @@ def test_a_route_for_a_claim_is_unreached_for_that_reason() -> None:
     ((_, reason),) = user_rules.plan.coverage[0].unreached
     assert reason == "it asks for '@request.auth.claims.group', and no case brings a token"
     assert [warning.code for warning in user_rules.route_warnings[0, 0]] == ["MP0307"]
+
+
+def test_a_subset_that_nothing_defines_breaks_its_own_route_alone() -> None:
+    old, new, _, _ = ERRORS["subset"]
+    write_shop(old, new)
+    user_rules = loading.load(["shop.yaml"])
+    assert user_rules.excluded == ()
+    broken = {case.route_index for case in user_rules.plan.cases if case.dead_ends}
+    reached = {case.route_index for case in user_rules.plan.cases}
+    assert len(broken) == 1
+    assert broken < reached
+    causes = {
+        explain_dead_end(dead_end)
+        for case in user_rules.plan.cases
+        for dead_end in case.dead_ends
+    }
+    (cause,) = causes
+    assert cause.what == "no DestinationRule defines subset v9 of web"
+    assert causes == {error.cause for error in user_rules.lint_errors}

@@ -103,6 +103,15 @@ class Missing(BadRules):
     namespace = ""
 
 
+class UndefinedSubset(Missing):
+    """A destination whose subset no DestinationRule defines. The rest of its route is read.
+
+    `has_rule` says that some DestinationRule is for its host.
+    """
+
+    has_rule = False
+
+
 def label_evidence(expected: str, observed: str, curl: str) -> list[tuple[str, str]]:
     """Return what is known of a failure, each part with its label, in reading order."""
     parts = (("expected", expected), ("observed", observed), ("see it", curl))

@@ -12,6 +12,8 @@ RUN_HEADER = "x-meshproof-run"
 MIRROR_HEADER = "x-meshproof-mirror"
 #: The gateway name that stands for all sidecars (Istio reference, VirtualService.gateways).
 MESH = "mesh"
+#: The label, which no pod has, of a subset that no DestinationRule defines.
+UNDEFINED_SUBSET = "meshproof/undefined-subset"
 CLUSTER_DOMAIN = "svc.cluster.local"
 #: Policies of this namespace hold for the whole mesh (Istio reference, PeerAuthentication).
 ROOT_NAMESPACE = "istio-system"

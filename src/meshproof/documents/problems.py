@@ -92,6 +92,10 @@ class CheckedDocument:
         """Add errors as problems of the whole document."""
         self.problems += [Problem(error, "") for error in errors]
 
+    def add_error(self, error: BadRules, value: Value) -> None:
+        """Add an error as a problem of a value that can be read all the same."""
+        self.problems.append(Problem(error, value.path))
+
     def read_each(self, values: Iterable[Value], read: Callable[[Value], T]) -> tuple[T, ...]:
         """Return what `read` returns for each value; those that cannot be read become problems."""
         results = []

@@ -8,7 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from meshproof.base.errors import Absent, BadRules, Missing, Unsupported, suggest_nearest
+from meshproof.base.errors import (
+    Absent,
+    BadRules,
+    Missing,
+    UndefinedSubset,
+    Unsupported,
+    suggest_nearest,
+)
 from meshproof.base.escaping import escape_line
 
 E = TypeVar("E", bound=BadRules)
@@ -59,6 +66,12 @@ class At(NamedTuple):
         """Return an error about a reference to an object of a namespace that was not read."""
         error = self._make_error(Missing, message, path)
         error.namespace = namespace
+        return error
+
+    def undefined_subset(self, message: str, namespace: str, has_rule: bool) -> UndefinedSubset:
+        """Return an error about a subset that no DestinationRule defines."""
+        error = self._make_error(UndefinedSubset, message, None)
+        error.namespace, error.has_rule = namespace, has_rule
         return error
 
     def _make_error(self, kind: type[E], message: str, path: str | None) -> E:

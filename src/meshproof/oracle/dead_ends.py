@@ -33,6 +33,7 @@ class DeadEndKind(Enum):
     PODS = "pods"
     SUBSET = "subset"
     SUBSET_RULE = "DestinationRule"
+    SUBSET_NAME = "name of a subset"
     PORT = "port"
     IMPORT = "import of a Sidecar"
     TLS = "TLS"
@@ -45,7 +46,7 @@ class DeadEnd:
     `share` (0..1) is that of the case's requests, with `is_mirror` that of their copies. `at` is
     where the rule names the destination. `state` is what is known of it. `port` is the one that it
     lacks, `ports` are those of its Service; `is_called_port` if no rule names it. `subset_at` is
-    where its subset is defined. `caller` is the namespace whose proxies have no DestinationRule
+    where its subset is defined, `subset_names` are those that are. `caller` is the namespace whose proxies have no DestinationRule
     with the subset, or whose `sidecar` hides the destination.
     """
 
@@ -59,6 +60,7 @@ class DeadEnd:
     ports: tuple[int, ...] = ()
     is_called_port: bool = False
     subset_at: At | None = None
+    subset_names: tuple[str, ...] = ()
     caller: str = ""
     sidecar: Sidecar | None = None
 
@@ -78,7 +80,8 @@ def _join_shares(dead_ends: Iterable[DeadEnd]) -> list[DeadEnd]:
     """Return the dead ends with one for each thing that is lacking: several subsets lack a host."""
     joined: dict[tuple[object, ...], DeadEnd] = {}
     for dead_end in dead_ends:
-        subset = dead_end.destination.labels if dead_end.kind is DeadEndKind.SUBSET else ()
+        is_of_subset = dead_end.kind in (DeadEndKind.SUBSET, DeadEndKind.SUBSET_NAME)
+        subset = dead_end.destination.labels if is_of_subset else ()
         host = dead_end.destination.host
         key = dead_end.kind, host, subset, dead_end.port, dead_end.is_mirror
         first = joined.get(key)
@@ -100,18 +103,29 @@ def _find_dead_ends(
         dead_end = next(_check_target(target, case.call, share, at, known_hosts), None)
         is_service_absent = dead_end is not None and dead_end.kind is DeadEndKind.SERVICE
         if not is_service_absent and not subsets.sees_subset(rules, target, caller):
-            state = known_hosts.world.describe_host(target.host)
-            destination = to_destination(target)
-            defined_at = subsets.find_definition(rules, target)
-            kind = DeadEndKind.SUBSET_RULE
-            dead_end = DeadEnd(
-                kind, destination, share, at, state, subset_at=defined_at, caller=caller
-            )
+            dead_end = _make_without_subset(rules, target, share, at, known_hosts, caller)
         if dead_end is None and sidecars.lacks_target(rules, case.call, target):
             hidden = _make_hidden(rules, case, to_destination(target), known_hosts)
             dead_end = replace(hidden, share=share)
         if dead_end is not None:
             yield replace(dead_end, is_mirror=is_mirror)
+
+
+def _make_without_subset(
+    rules: RuleSet, target: Target, share: float, at: At, known_hosts: KnownHosts, caller: str
+) -> DeadEnd:
+    """Return the dead end of a target whose subset nothing defines, or none that callers see."""
+    defined_at = subsets.find_definition(rules, target)
+    return DeadEnd(
+        DeadEndKind.SUBSET_RULE if defined_at is not None else DeadEndKind.SUBSET_NAME,
+        to_destination(target),
+        share,
+        at,
+        known_hosts.world.describe_host(target.host),
+        subset_at=defined_at,
+        subset_names=tuple(subsets.list_names(rules, target.host)),
+        caller=caller,
+    )
 
 
 def _make_hidden(

@@ -123,6 +123,12 @@ def find_definition(rules: RuleSet, target: Target) -> At | None:
     return next(places, None)
 
 
+def list_names(rules: RuleSet, host: str) -> list[str]:
+    """Return the names of all subsets that DestinationRules define for a host."""
+    covering = [rule for rule in rules.destination_rules if hosts.covers(rule.host, host)]
+    return sorted({name for rule in covering for name, _ in rule.subsets})
+
+
 def _is_private(rule: DestinationRule, namespace: str) -> bool:
     """Say whether a rule is one of a namespace for its own callers alone."""
     return rule.namespace == namespace and rule.export_to == (namespace,)

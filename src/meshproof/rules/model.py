@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from meshproof.base.errors import BadRules
-from meshproof.base.names import MESH, ROOT_NAMESPACE, Labels, format_labels
+from meshproof.base.names import MESH, ROOT_NAMESPACE, UNDEFINED_SUBSET, Labels, format_labels
 from meshproof.documents.manifest import At, Document
 from meshproof.inventory.sidecars import Sidecar
 from meshproof.rules.actions import (
@@ -93,9 +93,14 @@ class Target:
     @property
     def subset(self) -> str:
         """The name of the subset: the version if that is the only label, else all labels."""
-        if len(self.labels) == 1 and self.labels[0][0] == "version":
+        if len(self.labels) == 1 and self.labels[0][0] in ("version", UNDEFINED_SUBSET):
             return self.labels[0][1]
         return format_labels(self.labels)
+
+    @property
+    def is_undefined(self) -> bool:
+        """Whether no DestinationRule defines its subset."""
+        return UNDEFINED_SUBSET in dict(self.labels)
 
 
 @dataclass(frozen=True)

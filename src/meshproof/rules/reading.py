@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType, ModuleType
 
-from meshproof.base.errors import BadRules, suggest_nearest
+from meshproof.base.errors import BadRules, UndefinedSubset, suggest_nearest
 from meshproof.base.names import INGRESS_CLASS, MESH, Labels
 from meshproof.documents.manifest import Document
 from meshproof.documents.problems import CheckedDocument, check
@@ -93,10 +93,11 @@ def collect_rules(
         for problem in checked.problems
     ]
     problems = [*unread.problems, *problems]
-    problems = problems or [
-        *_find_unused_options(all_documents, rules),
-        *_find_rules_of_ingress_targets(rules),
-    ]
+    if all(isinstance(problem, UndefinedSubset) for problem in problems):
+        problems += [
+            *_find_unused_options(all_documents, rules),
+            *_find_rules_of_ingress_targets(rules),
+        ]
     return replace(rules, documents=tuple(all_documents), problems=tuple(problems))
 
 

@@ -47,7 +47,8 @@ def read_called_url(options: argparse.Namespace) -> CalledUrl:
 
 def load_rules(options: argparse.Namespace) -> UserRules:
     """Return the rules that a command line names. Raises BadRules as `loading.load` does."""
-    reading = replace(loading.read_reading_options(options), no_lint=True)
+    reading = loading.read_reading_options(options)
+    reading = replace(reading, no_lint=True, keeps_undefined=True)
     return loading.load([options.rules], reading=reading)
 
 

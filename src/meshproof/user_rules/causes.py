@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from meshproof.base.names import CLUSTER_DOMAIN, is_service
 from meshproof.documents.manifest import At
+from meshproof.documents.schema import find_closest_word
 from meshproof.inventory.world import format_labels
 from meshproof.oracle.dead_ends import DeadEnd, DeadEndKind
 from meshproof.run.cause import Cause
@@ -64,6 +65,18 @@ def _explain_unseen_subset(dead_end: DeadEnd) -> Cause:
     )
 
 
+def _explain_undefined_subset(dead_end: DeadEnd) -> Cause:
+    destination, names = dead_end.destination, dead_end.subset_names
+    nearest = find_closest_word(destination.subset, names)
+    return Cause(
+        f"no DestinationRule defines subset {destination.subset} of {destination.owner}",
+        _format_place(dead_end.at),
+        f"{'defined: ' + ', '.join(names) if names else 'none is defined'}, in what is read",
+        (f"subset: {nearest}" if nearest else "add it to the subsets of a DestinationRule",),
+        "MP0501" if names else "MP0502",
+    )
+
+
 def _explain_absent_port(dead_end: DeadEnd) -> Cause:
     ports = ", ".join(map(str, dead_end.ports))
     called = ", the one that was called" if dead_end.is_called_port else ""
@@ -114,6 +127,7 @@ _EXPLAIN: dict[DeadEndKind, Callable[[DeadEnd], Cause]] = {
     DeadEndKind.PODS: _explain_no_pods,
     DeadEndKind.SUBSET: _explain_empty_subset,
     DeadEndKind.SUBSET_RULE: _explain_unseen_subset,
+    DeadEndKind.SUBSET_NAME: _explain_undefined_subset,
     DeadEndKind.PORT: _explain_absent_port,
     DeadEndKind.IMPORT: _explain_hidden,
     DeadEndKind.TLS: _explain_plaintext,

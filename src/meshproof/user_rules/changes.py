@@ -9,6 +9,7 @@ from meshproof.base.errors import UsageError
 from meshproof.base.names import MESH, format_labels
 from meshproof.oracle.case import Case
 from meshproof.oracle.conditions import Call, shorten
+from meshproof.oracle.dead_ends import DeadEndKind
 from meshproof.oracle.explanation import Explanation, list_servers
 from meshproof.rules.model import INGRESS, Gateway
 from meshproof.user_rules.asking import describe_answer, list_changes
@@ -298,7 +299,8 @@ def _list_reply_parts(explanation: Explanation) -> Iterator[str]:
 def _list_ends(explanation: Explanation) -> Iterator[str]:
     """Yield which destinations cannot answer."""
     for dead_end in explanation.case.dead_ends if explanation.case else ():
-        yield f"{dead_end.destination} cannot answer"
+        is_undefined = dead_end.kind is DeadEndKind.SUBSET_NAME
+        yield f"{dead_end.destination} {'is not defined' if is_undefined else 'cannot answer'}"
 
 
 def _list_parts(explanation: Explanation) -> tuple[object, ...]:

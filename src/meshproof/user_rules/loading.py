@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from meshproof import rules
-from meshproof.base.errors import BadRules
+from meshproof.base.errors import BadRules, UndefinedSubset
 from meshproof.base.names import MIRROR_HEADER
 from meshproof.documents.contents import (
     Contents,
@@ -73,7 +73,8 @@ class ReadingOptions:
     objects that need not be supported: `KIND/NAME[:FIELD]`. `inventory` are paths of what the rules
     stand on. `intent` are files of expectations, beside `meshproof.yaml` in the folders of rules.
     `no_render` leaves kustomizations and charts as they are.
-    With `no_lint` the rules are not linted.
+    With `no_lint` the rules are not linted. With `keeps_undefined` a destination whose subset no
+    object here defines is explained as one that cannot answer, although it may be elsewhere.
     """
 
     exclude: tuple[str, ...] = ()
@@ -82,6 +83,7 @@ class ReadingOptions:
     intent: tuple[str, ...] = ()
     no_render: bool = False
     no_lint: bool = False
+    keeps_undefined: bool = False
 
 
 def read_reading_options(options: object) -> ReadingOptions:
@@ -264,7 +266,10 @@ def _load_turn(sources: _Sources, reading: ReadingOptions, contents: Contents) -
     are_live = bool(sources.live_namespaces)
     if not are_live:
         objects.remove_unknown_gateways(contents)
-    user_rules = _check_objects(objects, contents, are_live, sources.surroundings)
+    keeps_undefined = reading.keeps_undefined
+    user_rules = _check_objects(
+        objects, contents, are_live, sources.surroundings, keeps_undefined=keeps_undefined
+    )
     user_rules = _add_excluded(user_rules, objects, contents, reading)
     expectations = [
         expectation
@@ -348,7 +353,12 @@ def _remove_foreign_ingresses(contents: Contents) -> list[Document]:
 
 
 def _check_objects(
-    objects: RuleObjects, contents: Contents, are_live: bool, surroundings: Surroundings
+    objects: RuleObjects,
+    contents: Contents,
+    are_live: bool,
+    surroundings: Surroundings,
+    *,
+    keeps_undefined: bool,
 ) -> UserRules:
     """Return the rules that can be checked; exclude the others until no error is left.
 
@@ -362,7 +372,13 @@ def _check_objects(
         try:
             unread = (*surroundings.unread, *objects.list_unread())
             known = replace(surroundings, unread=unread)
-            return _build_user_rules(objects.documents, are_live, known)
+            may_be_elsewhere = are_live or bool(unread or contents.variants)
+            return _build_user_rules(
+                objects.documents,
+                are_live,
+                known,
+                lambda error: keeps_undefined or (error.has_rule and not may_be_elsewhere),
+            )
         except _RefusedRules as refused:
             errors: Sequence[BadRules] = refused.errors
         except BadRules as error:
@@ -395,12 +411,15 @@ class _RefusedRules(Exception):
 
 
 def _build_user_rules(
-    documents: Sequence[Document], are_live: bool, surroundings: Surroundings
+    documents: Sequence[Document],
+    are_live: bool,
+    surroundings: Surroundings,
+    is_dead_end: Callable[[UndefinedSubset], bool],
 ) -> UserRules:
     """Read rules and known hosts from documents and derive the cases.
 
     Raises BadRules with file and line, or _RefusedRules; `are_live` also for hosts without a
-    Service.
+    Service. An undefined subset with `is_dead_end` is none: requests end there.
     """
     rule_documents = [document for document in documents if _is_rule(document)]
     for document in documents:
@@ -412,8 +431,14 @@ def _build_user_rules(
         ingress.find_istio_classes(documents),
         read_namespace_labels([*documents, *surroundings.documents]),
     )
-    if rule_set.problems:
-        raise _RefusedRules(rule_set.problems)
+    problems = [
+        problem
+        for problem in rule_set.problems
+        if not (isinstance(problem, UndefinedSubset) and is_dead_end(problem))
+    ]
+    if problems:
+        raise _RefusedRules(problems)
+    rule_set = replace(rule_set, problems=())
     try:
         rules.check_complete(rule_set)
     except BadRules as error:

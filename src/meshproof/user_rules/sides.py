@@ -108,7 +108,7 @@ def opened_side(name: SideName, reading: ReadingOptions) -> Iterator[Side]:
     Raises UsageError for a revision that there is not, or that lacks the path, BadRules for rules
     that cannot be read.
     """
-    reading = replace(reading, no_lint=True)
+    reading = replace(reading, no_lint=True, keeps_undefined=True)
     if not name.revision:
         yield Side(name, loading.load([name.path], reading=reading))
         return

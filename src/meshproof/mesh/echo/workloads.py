@@ -215,7 +215,10 @@ def _collect_subsets(rules: RuleSet, known_hosts: KnownHosts, host: str) -> list
     """Return the label sets of a host's subsets."""
     routes = [route for table in rules.tables for route in table.routes]
     target_labels = [
-        target.labels for route in routes for target in route.targets if target.host == host
+        target.labels
+        for route in routes
+        for target in route.targets
+        if target.host == host and not target.is_undefined
     ]
     subsets = [labels for labels in (*target_labels, *known_hosts.subsets.get(host, ())) if labels]
     return list(dict.fromkeys(subsets))

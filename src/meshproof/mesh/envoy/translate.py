@@ -643,7 +643,8 @@ def translate_clusters(snapshot: Snapshot, identity: Identity) -> list[Resource]
         for route in table.routes:
             for target in route.targets:
                 snapshot.find_service(target.host, target.at)
-                for variant in _list_variants(snapshot.rules, target):
+                variants = _list_variants(snapshot.rules, target)
+                for variant in variants if not target.is_undefined else ():
                     subsets[target.host][variant.subset] = variant.labels
                     subset_names[target.host, variant.subset] |= {variant.subset_name}
     return [

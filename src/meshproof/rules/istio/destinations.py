@@ -8,8 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from meshproof.base.errors import suggest_nearest
-from meshproof.base.names import ROOT_NAMESPACE, Labels, is_host_within, is_service
+from meshproof.base.errors import UndefinedSubset, suggest_nearest
+from meshproof.base.names import (
+    ROOT_NAMESPACE,
+    UNDEFINED_SUBSET,
+    Labels,
+    is_host_within,
+    is_service,
+)
 from meshproof.documents.manifest import Value
 from meshproof.documents.problems import CheckedDocument
 from meshproof.rules.istio import actions
@@ -33,8 +39,8 @@ class Subsets:
     def find_labels(self, host: str, subset: Value | None) -> Labels:
         """Return the labels that a rule means by a subset, whoever may see it.
 
-        The service's own namespace says it, else that of the mesh, else any. Raises BadRules, with
-        the nearest, for an unknown one.
+        The service's own namespace says it, else that of the mesh, else any. Raises
+        UndefinedSubset, with the nearest, for an unknown one.
         """
         if subset is None:
             return ()
@@ -50,19 +56,25 @@ class Subsets:
             if name in dict(rule.subsets):
                 return dict(rule.subsets)[name]
         defined = sorted({defined_name for rule in covering for defined_name, _ in rule.subsets})
-        raise subset.at.missing(
+        raise subset.at.undefined_subset(
             f"subset '{name}' of {host} is not defined by any DestinationRule; "
             f"defined: {', '.join(defined) or 'none'}{suggest_nearest(name, defined)}",
             namespace,
+            bool(covering),
         )
 
 
 @dataclass(frozen=True)
 class DestinationReader:
-    """Reads destinations of a VirtualService in `namespace`."""
+    """Reads destinations of a VirtualService; an undefined subset becomes a problem of it."""
 
     subsets: Subsets
-    namespace: str
+    checked: CheckedDocument
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the VirtualService."""
+        return self.checked.document.namespace
 
     def read_split(self, written: WrittenActions, route: Value) -> tuple[Target, ...]:
         """Return the split of a route.
@@ -102,9 +114,18 @@ class DestinationReader:
             raise host_name.error("a host")
         return Target(
             written.host,
-            self.subsets.find_labels(written.host, written.subset),
+            self._find_labels(written.host, written.subset),
             100,
             written.port.integer(1, 65535) if written.port else None,
             at=destination.at,
             subset_name=written.subset.text() if written.subset is not None else "",
         )
+
+    def _find_labels(self, host: str, subset: Value | None) -> Labels:
+        """Return the labels of a subset; those of an undefined one no pod has."""
+        try:
+            return self.subsets.find_labels(host, subset)
+        except UndefinedSubset as error:
+            assert subset is not None
+            self.checked.add_error(error, subset)
+            return ((UNDEFINED_SUBSET, subset.text()),)

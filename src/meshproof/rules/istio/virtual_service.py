@@ -89,7 +89,7 @@ def _read_delegate(checked: CheckedDocument, subsets: Subsets) -> tuple[Route, .
     """Return the routes of a delegate."""
     document = checked.document
     destinations, options = (
-        DestinationReader(subsets, document.namespace),
+        DestinationReader(subsets, checked),
         judge_options.read_options(document),
     )
     return tuple(
@@ -113,7 +113,7 @@ def _read_route_table(
     if not routes:
         raise spec.need("http").lacks("at least one route")
     destinations, options = (
-        DestinationReader(subsets, namespace),
+        DestinationReader(subsets, checked),
         judge_options.read_options(document),
     )
     gateways = _read_gateway_names(spec, namespace) or (MESH,)
