@@ -173,6 +173,25 @@ def test_a_first_file_of_the_rules_holds_for_them(folder: Path, capsys: Any) -> 
         assert case.route_index == expected.route_index
 
 
+def test_a_first_file_names_each_expectation_once(folder: Path, capsys: Any) -> None:
+    second = "{name: a, match: [{uri: {exact: /b}}], route: [{destination: {host: cart}}]}"
+    head, _, _ = RULES.partition("  http:")
+    text = f"{head}  http: [{second.replace('/b', '/a')}, {second}]\n"
+    (folder / "shop.yaml").write_text(text)
+    (folder / "meshproof.yaml").unlink()
+    assert main(["intent", "init", str(folder)]) == 0
+    expectations = yaml.safe_load(capsys.readouterr().out)["intent"]
+    names = [expectation["name"] for expectation in expectations]
+    assert len(set(names)) == len(names) == 3
+    assert sum("to" in expectation for expectation in expectations) == 2
+
+
+def test_a_first_file_has_the_weights_as_they_are_written(folder: Path, capsys: Any) -> None:
+    (folder / "meshproof.yaml").unlink()
+    assert main(["intent", "init", str(folder)]) == 0
+    assert "    cart v1: 90\n    cart v2: 10\n" in capsys.readouterr().out
+
+
 @pytest.mark.local
 def test_rules_that_say_otherwise_are_red_and_right_ones_green(
     folder: Path, meshproof: Callable[..., Any]

@@ -275,9 +275,7 @@ def test_a_subset_that_nothing_defines_breaks_its_own_route_alone() -> None:
     assert len(broken) == 1
     assert broken < reached
     causes = {
-        explain_dead_end(dead_end)
-        for case in user_rules.plan.cases
-        for dead_end in case.dead_ends
+        explain_dead_end(dead_end) for case in user_rules.plan.cases for dead_end in case.dead_ends
     }
     (cause,) = causes
     assert cause.what == "no DestinationRule defines subset v9 of web"

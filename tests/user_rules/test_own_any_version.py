@@ -85,3 +85,66 @@ def test_a_weight_of_zero_hides_nothing(tmp_path: Path) -> None:
         "shop v3",
         "shop v1",
     }
+
+
+SPLITS = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop}
+spec:
+  host: shop
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop]
+  http:
+  - match: [{uri: {prefix: /beta}}]
+    route: [{destination: {host: shop, subset: v2}}]
+  - match: [{uri: {prefix: /a}}]
+    route:
+    - {destination: {host: shop, subset: v1}, weight: 90}
+    - {destination: {host: shop, subset: v2}, weight: 10}
+"""
+
+
+def test_a_split_is_judged_once_for_its_route(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(SPLITS)
+    user_rules = loading.load([str(tmp_path)])
+    cases = [case for case in user_rules.plan.cases if case.route_index == 1]
+    assert [case.needs_judge for case in cases] == [True] + [False] * (len(cases) - 1)
+    assert len(cases) > 1
+    # All answers may be v2's, by /beta: 1 in 10 to the 9th where the split holds.
+    (ambiguity,) = user_rules.workloads.find_ambiguities(cases[1])
+    assert (ambiguity.description, ambiguity.max_requests) == ("shop v2", 9)
+    assert user_rules.workloads.count_visits(cases[1]) == 3
+
+
+def test_a_split_is_judged_again_where_another_route_differs_in_shares_alone(
+    tmp_path: Path,
+) -> None:
+    even = (
+        "    route:\n    - {destination: {host: shop, subset: v1}, weight: 50}\n"
+        "    - {destination: {host: shop, subset: v2}, weight: 50}\n"
+    )
+    text = SPLITS.replace("    route: [{destination: {host: shop, subset: v2}}]\n", even)
+    (tmp_path / "rules.yaml").write_text(text)
+    repeated = [case for case in loading.load([str(tmp_path)]).plan.cases if case.repeats_split]
+    assert len(repeated) == 2
+    assert all(case.needs_judge for case in repeated)
+
+
+def test_more_requests_are_sent_where_another_route_shares_its_workloads(tmp_path: Path) -> None:
+    mixed = (
+        "    route:\n    - {destination: {host: shop, subset: v1}, weight: 50}\n"
+        "    - {destination: {host: web}, weight: 50}\n"
+    )
+    text = SPLITS.replace("    route: [{destination: {host: shop, subset: v2}}]\n", mixed)
+    (tmp_path / "rules.yaml").write_text(text)
+    user_rules = loading.load([str(tmp_path)])
+    split = [case for case in user_rules.plan.cases if case.route_index == 1][1]
+    assert not split.needs_judge
+    # Half of the requests of /beta would be answered by web: all of 10 miss it 1 time in 1000.
+    assert user_rules.workloads.count_visits(split) == 10

@@ -60,3 +60,32 @@ def test_a_looser_rule_passes_and_is_named(judged: Callable[..., Any], tmp_path:
     others = ("stood in for", "lint finds nothing")
     (note,) = (note for note in notes if not note.startswith(others))
     assert note == f"looser than the run in 1 check: {LOOSER}"
+
+
+SPLITS = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop]
+  http:
+  - match: [{uri: {prefix: /a}}]
+    route: [{destination: {host: shop}, weight: 50}, {destination: {host: other}, weight: 50}]
+  - route: [{destination: {host: shop}, weight: 60}, {destination: {host: other}, weight: 40}]
+"""
+
+
+def test_the_seconds_of_all_splits_are_bounded_and_what_is_told_is_said(
+    meshproof: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "rule.yaml").write_text(SPLITS)
+    # A tolerance of 0.1 points takes millions of requests, more than a second in any case.
+    given = ("--tolerance", "0.001", "--max-seconds", "1")
+    ended = meshproof("test", "--rules", "rule.yaml", *given)
+    assert ended.code == 3, ended.output
+    outcomes = [result for result in ended.all_results if "50 %" in result.promise]
+    assert outcomes
+    assert any("were not enough to rule out" in str(result.failure) for result in outcomes)
+    notes = json.loads((tmp_path / "meshproof-report/run.json").read_text())["notes"]
+    (note,) = [note for note in notes if "told to the end" in note]
+    assert note.endswith(" splits not told to the end: --mesh-max-seconds 1 was spent")

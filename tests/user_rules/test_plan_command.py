@@ -260,3 +260,13 @@ def test_all_that_is_wrong_is_told_at_once(plan: Plan, tmp_path: Path) -> None:
     for reason in ("found 'soon'", "spec.http[1].retries.backoff is not", "subset 'v9' of"):
         assert reason in shop
     assert "did you mean 'route'?" in cart
+
+
+def test_a_budget_bounds_what_a_split_costs(plan: Plan) -> None:
+    def count(*given: str) -> int:
+        code, out, _ = plan(str(RULES), "-o", "json", *given)
+        assert code in (0, 1, 3)
+        most: int = json.loads(out)["requests"]["most"]
+        return most
+
+    assert count("--budget", "50") < count() < count("--tolerance", "0.01")

@@ -160,6 +160,15 @@ class TestBudget:
         assert (verdict.n, verdict.n_max) == (125, 1695)
         assert "v1/v2 at" in verdict.reason
 
+    def test_what_it_has_ruled_out_is_said(self, draws):
+        expect = {"v1": 90, "v2": 10}
+        settings = Settings(budget=500, tolerance=0.05, independence=False)
+        verdict = judge((["v1"] * 9 + ["v2"]) * 50, expect, settings)
+        assert verdict.reason == (
+            "500 answers were not enough to rule out v1/v2 at 85/15 (ruled out so far: v1/v2 at "
+            "95/5); 2955 always are"
+        )
+
     def test_a_higher_budget_changes_nothing(self, draws):
         free = judge(draws({"v1": 1, "v2": 1}, 1), HALF)
         assert judge(draws({"v1": 1, "v2": 1}, 1), HALF, Settings(budget=10**6)).n == free.n

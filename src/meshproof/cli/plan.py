@@ -13,7 +13,6 @@ from meshproof.base.errors import UsageError, pluralize
 from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, print_message, write
 from meshproof.options import command_line, sources
-from meshproof.options.table import RunOptions
 from meshproof.user_rules.causes import explain_dead_end
 from meshproof.user_rules.not_proven import (
     list_unchecked_orders,
@@ -98,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         turns = loading.load_each_variant(options.paths, reading=reading)
     else:
         turns = [loading.load(options.paths, reading=reading)]
-    costs = [_estimate_costs(user_rules, options.profile) for user_rules in turns]
+    costs = [_estimate_costs(user_rules, options) for user_rules in turns]
     if options.output == "json":
         plans = [_plan_to_json(*turn) for turn in zip(turns, costs, strict=True)]
         print_json({"variants": plans} if options.each_variant else plans[0])
@@ -151,13 +150,15 @@ def _summarize_excluded(user_rules: UserRules) -> str:
     return f"not checked: {', '.join(parts)}"
 
 
-def _estimate_costs(user_rules: UserRules, profile: str) -> dict[str, Cost]:
+def _estimate_costs(user_rules: UserRules, options: argparse.Namespace) -> dict[str, Cost]:
     """Return the cost of each case by its id; a split costs what the judge needs."""
-    from meshproof.plugin.settings import apply_rule_options
+    from meshproof.plugin.settings import apply_rule_options, apply_run_options
     from meshproof.verdict import PROFILES
 
     splits = sum(case.needs_judge for case in user_rules.plan.cases)
-    settings = PROFILES[profile].with_run_alpha(RunOptions.alpha, max(1, splits))
+    settings = PROFILES[options.profile].with_run_alpha(options.alpha, max(1, splits))
+    labels = options.labels
+    settings = apply_run_options(settings, options, lambda name: labels.get(name, name))
     judged_costs: dict[tuple[tuple[float, ...], Options, bool], Cost] = {}
     costs: dict[str, Cost] = {}
     for case in user_rules.plan.cases:

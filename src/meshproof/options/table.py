@@ -403,7 +403,7 @@ class RunOptions:
         1e-4,
         _ERROR_RATE,
         "chance of any false FAIL in the whole run",
-        _JUDGE,
+        (*_JUDGE, "plan"),
         default_text="0.0001",
         group="judge",
     )
@@ -411,7 +411,7 @@ class RunOptions:
         None,
         _ERROR_RATE,
         "chance to miss a fault of the tolerated size, per check",
-        (*_JUDGE, "rule"),
+        (*_JUDGE, "plan", "rule"),
         default_text="0.001",
         group="judge",
     )
@@ -419,7 +419,7 @@ class RunOptions:
         None,
         _SHARE,
         "share error that must be caught (0.10: 10 points)",
-        (*_JUDGE, "rule"),
+        (*_JUDGE, "plan", "rule"),
         default_text="half of the smallest weight, at least 0.005, at most 0.1, nightly 0.05",
         group="judge",
     )
@@ -427,7 +427,7 @@ class RunOptions:
         None,
         Number("SHARE", 0.0001, 0.999),
         "share of a version of weight 0 that must be caught",
-        (*_JUDGE, "rule"),
+        (*_JUDGE, "plan", "rule"),
         default_text="of the profile: 0.01, nightly 0.001",
         group="judge",
     )
@@ -435,8 +435,16 @@ class RunOptions:
         None,
         _COUNT,
         "most requests per check; too few: inconclusive",
-        (*_JUDGE, "rule"),
+        (*_JUDGE, "plan", "rule"),
         default_text="as many as it takes",
+        group="judge",
+    )
+    max_seconds: float | None = _option(
+        None,
+        Number("SECONDS", 1, 86_400),
+        "most seconds for all splits together; what is open then: inconclusive",
+        _RUN,
+        default_text="as long as it takes",
         group="judge",
     )
     workers: int = _option(4, Whole("N", 1, 64), "requests at a time", _RUN, group="judge")

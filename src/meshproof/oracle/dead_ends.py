@@ -46,8 +46,8 @@ class DeadEnd:
     `share` (0..1) is that of the case's requests, with `is_mirror` that of their copies. `at` is
     where the rule names the destination. `state` is what is known of it. `port` is the one that it
     lacks, `ports` are those of its Service; `is_called_port` if no rule names it. `subset_at` is
-    where its subset is defined, `subset_names` are those that are. `caller` is the namespace whose proxies have no DestinationRule
-    with the subset, or whose `sidecar` hides the destination.
+    where its subset is defined, `subset_names` are those that are. `caller` is the namespace whose
+    proxies have no DestinationRule with the subset, or whose `sidecar` hides the destination.
     """
 
     kind: DeadEndKind

@@ -312,6 +312,11 @@ class Recorder:
         stopped = exitstatus == pytest.ExitCode.INTERRUPTED and not self.collection_failed
         self.run.interrupted = stopped or signals.is_ending()
         self.run.notes = [*self.run.notes, *_describe_looser_limits(self.run.results)]
+        if self._context.ended_splits:
+            splits = pluralize(self._context.ended_splits, "split")
+            options = self._context.options
+            spent = f"{options.label('max-seconds')} {options.max_seconds:g}"
+            self.run.notes.append(f"{splits} not told to the end: {spent} was spent")
         if self._context.user_rules is not None:
             self.run.not_proven = list_not_proven(self._context.user_rules)
             self.run.unreached = list(list_unreached(self._context.user_rules))

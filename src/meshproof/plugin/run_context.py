@@ -31,16 +31,19 @@ class RunContext:
 
     options: its options, read from the command line, variables and the project's file.
     run_id: marks every request of the run. check_count: how many checks share the run's alpha, at
-    least 1. needs_addons: whether a collected test needs addons. user_rules: the rules of
-    --mesh-rules, once they are read. has_excluded_test: whether a collected test reports what of
-    them is not checked, has_lint_test whether one reports the errors of lint. notes: how the
-    run is made, for its reports.
+    least 1. judging_seconds: how long checks have taken so far, ended_splits: how many of them
+    ended because all their seconds were spent. needs_addons: whether a collected test needs
+    addons. user_rules: the rules of --mesh-rules, once they are read. has_excluded_test: whether a
+    collected test reports what of them is not checked, has_lint_test whether one reports the
+    errors of lint. notes: how the run is made, for its reports.
     phases: where its time goes. report_progress: receives each line of progress.
     """
 
     options: RunOptions
     run_id: str = field(default_factory=lambda: secrets.token_hex(6))
     check_count: int = 1
+    judging_seconds: float = 0.0
+    ended_splits: int = 0
     needs_addons: bool = False
     user_rules: UserRules | None = None
     has_excluded_test: bool = False

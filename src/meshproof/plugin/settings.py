@@ -6,6 +6,7 @@ Imported late: without our options a run loads nothing heavy.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from meshproof.user_rules.loading import UserRules
     from meshproof.verdict import Settings
 
+#: Each check is given so many labels, however few seconds are left.
+_FIRST_LABELS = 10
 #: Folder below the report folder for the evidence of failures.
 DIAGNOSIS = "diagnosis"
 
@@ -101,10 +104,7 @@ def build_judge_settings(
     context = get_context(config)
     options = context.options
     settings = PROFILES[options.profile].with_run_alpha(options.alpha, context.check_count)
-    for name in ("tolerance", "leak", "beta", "budget"):
-        value: float | None = getattr(options, name)
-        if value is not None:
-            settings = settings.with_values(options.label(name), {name: value})
+    settings = apply_run_options(settings, options, options.label)
     valid_names = list_option_names()
     unknown_names = [name for name in check_values if name not in valid_names]
     if unknown_names:
@@ -115,6 +115,15 @@ def build_judge_settings(
     return apply_rule_options(settings, rules).with_values(
         "the check itself", check_values, is_local=True
     )
+
+
+def apply_run_options(settings: Settings, options: object, label: Callable[[str], str]) -> Settings:
+    """Return the settings of a profile, changed by the options of a run; `label` names each."""
+    for name in ("tolerance", "leak", "beta", "budget"):
+        value: float | None = getattr(options, name)
+        if value is not None:
+            settings = settings.with_values(label(name), {name: value})
+    return settings
 
 
 def apply_rule_options(settings: Settings, rules: Sequence[Options]) -> Settings:
@@ -171,6 +180,28 @@ def label_sample(
     if by:
         raise UsageError("judge: `by` is for visits; these are labels already")
     return (label for label in sample)
+
+
+def bound_seconds(labels: Iterable[str | None], config: pytest.Config) -> Generator[str | None]:
+    """Yield labels until the seconds of --mesh-max-seconds are over for all checks together.
+
+    The first labels of each check come in any case.
+    """
+    context = get_context(config)
+    max_seconds = context.options.max_seconds
+    if max_seconds is None:
+        yield from labels
+        return
+    start = time.monotonic()
+    end = start + max_seconds - context.judging_seconds
+    try:
+        for count, label in enumerate(labels):
+            if count >= _FIRST_LABELS and time.monotonic() > end:
+                context.ended_splits += 1
+                return
+            yield label
+    finally:
+        context.judging_seconds += time.monotonic() - start
 
 
 def load_user_rules(config: pytest.Config) -> UserRules:

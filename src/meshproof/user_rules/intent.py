@@ -12,6 +12,7 @@ expectation and the route that decides its request.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -140,14 +141,21 @@ def write_intent(user_rules: UserRules) -> str:
 
     entries: list[dict[str, Any]] = []
     routes: set[tuple[int, int]] = set()
+    names: Counter[str] = Counter()
     for case in user_rules.plan.cases:
         key = case.table_index, -1 if case.route_index is None else case.route_index
         answer = case.answer
         is_plain = not (answer.instruction_headers or answer.delayed_share or answer.ignores_shares)
         if key in routes or not is_plain or (answer.proxy_reply and case.shares):
             continue
+        expectation = _write_case(case)
+        if any(expectation["request"] == entry["request"] for entry in entries):
+            continue  # of another Gateway, or of a table that has the same host
         routes.add(key)
-        entries.append({"name": _name_case(case, user_rules), **_write_case(case)})
+        name = _name_case(case, user_rules)
+        names[name] += 1
+        number = f" ({names[name]})" if names[name] > 1 else ""
+        entries.append({"name": f"{name}{number}", **expectation})
     return yaml.safe_dump({"intent": entries}, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -404,6 +412,12 @@ def _name_case(case: Case, user_rules: UserRules) -> str:
     return f"{route} ({case.at})"
 
 
+def _round(weight: float) -> float:
+    """Return a weight without digits that nobody wrote."""
+    rounded = round(weight, 4)
+    return int(rounded) if rounded.is_integer() else rounded
+
+
 def _write_case(case: Case) -> dict[str, Any]:
     """Return request and answer of a case as an intent file has them."""
     call = case.call
@@ -426,5 +440,5 @@ def _write_case(case: Case) -> dict[str, Any]:
     elif len(case.shares) == 1:
         to = {"to": str(case.shares[0][0])}
     else:
-        to = {"to": {str(destination): round(share * 100, 4) for destination, share in case.shares}}
+        to = {"to": {str(destination): _round(share * 100) for destination, share in case.shares}}
     return {"request": request, **to}

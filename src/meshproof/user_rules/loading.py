@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from meshproof import rules
@@ -28,6 +28,7 @@ from meshproof.inventory.services import read_selectors
 from meshproof.mesh.echo.workloads import (
     Workloads,
     check_hosts,
+    judge_splits_once,
     merge_twins,
     plan_echo_workloads,
 )
@@ -372,13 +373,9 @@ def _check_objects(
         try:
             unread = (*surroundings.unread, *objects.list_unread())
             known = replace(surroundings, unread=unread)
-            may_be_elsewhere = are_live or bool(unread or contents.variants)
-            return _build_user_rules(
-                objects.documents,
-                are_live,
-                known,
-                lambda error: keeps_undefined or (error.has_rule and not may_be_elsewhere),
-            )
+            is_all_read = not (are_live or unread or contents.variants)
+            takes = partial(_is_dead_end, is_sure=keeps_undefined, is_all_read=is_all_read)
+            return _build_user_rules(objects.documents, are_live, known, takes)
         except _RefusedRules as refused:
             errors: Sequence[BadRules] = refused.errors
         except BadRules as error:
@@ -389,6 +386,11 @@ def _check_objects(
             raise BadRules("\n".join(map(str, lines)))
         if not objects.exclude_causes_of(errors):
             raise BadRules("\n".join(map(str, [*errors, *objects.excluded])))
+
+
+def _is_dead_end(error: UndefinedSubset, *, is_sure: bool, is_all_read: bool) -> bool:
+    """Say whether requests to an undefined subset end there; else it may be defined elsewhere."""
+    return is_sure or (error.has_rule and is_all_read)
 
 
 def _describe_read(contents: Contents) -> Iterator[str]:
@@ -460,7 +462,8 @@ def _build_user_rules(
         known_hosts.select_absent(host for table in rule_set.tables for host in table.hosts),
     )
     plan = mark_dead_ends(plan, known_hosts, rule_set)
-    plan = merge_twins(plan, Workloads(plan_echo_workloads(rule_set, known_hosts)))
+    workloads = Workloads(plan_echo_workloads(rule_set, known_hosts))
+    plan = judge_splits_once(merge_twins(plan, workloads), workloads)
     return UserRules(
         rule_set,
         plan,

@@ -135,8 +135,15 @@ def _explain_budget(verdict: Verdict) -> str:
         if split.nearest and not split.struck
     ]
     purpose = f" to rule out {open_splits[-1]}" if open_splits else ""
+    struck_splits = [
+        describe_wrong_split(verdict.expected, split.version, split.share)
+        for split in verdict.splits
+        if split.nearest and split.struck
+    ]
+    result = f" (ruled out so far: {', '.join(struck_splits[:2])})" if struck_splits else ""
     verb = "was" if verdict.n == 1 else "were"
-    return f"{format_answers(verdict.n)} {verb} not enough{purpose}; {verdict.n_max} always are"
+    answers = format_answers(verdict.n)
+    return f"{answers} {verb} not enough{purpose}{result}; {verdict.n_max} always are"
 
 
 def _explain_errors(verdict: Verdict) -> str:

@@ -297,6 +297,11 @@ class Workloads:
         """
         if case.answer.extra_seconds or case.answer.min_seconds:
             return 1
+        if _is_repeated_split(case):
+            leaks = [self._measure_leak(case, shares) for shares in case.alternative_shares]
+            telling = [leak for leak in leaks if 1 - MAX_OVERLAP <= leak < 1]
+            requests = math.log(self._beta) / math.log1p(-min(telling)) if telling else 0
+            return max(MIN_VISITS, math.ceil(requests))
         if not _is_plain(case):
             return MIN_VISITS
         key = case.table_index, case.shares[0][0]
@@ -338,6 +343,8 @@ class Workloads:
 
     def find_ambiguities(self, case: Case) -> list[Ambiguity]:
         """Return the other routes that send only to some of the case's workloads."""
+        if _is_repeated_split(case):
+            return list(self._find_split_ambiguities(case))
         if not _is_plain(case) or case.answer.extra_seconds or case.answer.min_seconds:
             return []
         workloads = self.find_workloads(case.shares[0][0])
@@ -359,6 +366,89 @@ class Workloads:
                 max_requests = math.ceil(math.log(FALSE_ALARM) / math.log1p(-share))
                 ambiguities.append(Ambiguity(workloads - common, description, max_requests))
         return ambiguities
+
+    def tells_split(self, case: Case) -> bool:
+        """Say whether who answers a split tells its route from every other one of its table.
+
+        It does not where another route has the same destinations in other shares.
+        """
+        return all(
+            self._measure_leak(case, shares) >= 1 - MAX_OVERLAP
+            or self._list_missing(case, shares)
+            or _have_same_shares(case.shares, shares)
+            for shares in case.alternative_shares
+        )
+
+    def _measure_leak(self, case: Case, shares: Shares) -> float:
+        """Return the part (0..1) of another route's requests that none of a case would answer."""
+        own = frozenset[str]().union(*(self.find_workloads(target) for target, _ in case.shares))
+        inside = 0.0
+        for target, share in shares:
+            names = self.find_workloads(target)
+            inside += share * len(names & own) / len(names) if names else 0.0
+        return max(0.0, 1 - inside)
+
+    def _list_missing(self, case: Case, shares: Shares) -> list[tuple[str, float]]:
+        """Return the workloads of a case that another route does not send to, with their share."""
+        other = frozenset[str]().union(
+            *(self.find_workloads(target) for target, share in shares if share)
+        )
+        return [
+            (name, share / len(names))
+            for target, share in case.shares
+            if share
+            for names in (self.find_workloads(target),)
+            for name in names - other
+        ]
+
+    def _find_split_ambiguities(self, case: Case) -> Iterator[Ambiguity]:
+        """Yield the other routes whose answers may all be those of a split."""
+        for shares in case.alternative_shares:
+            missing = self._list_missing(case, shares)
+            if not missing or self._measure_leak(case, shares) >= 1 - MAX_OVERLAP:
+                continue
+            names = dict.fromkeys(str(target) for target, share in shares if share)
+            total = min(math.fsum(share for _, share in missing), 1 - FALSE_ALARM)
+            max_requests = math.ceil(math.log(FALSE_ALARM) / math.log1p(-total))
+            deciding = frozenset(name for name, _ in missing)
+            yield Ambiguity(deciding, " or ".join(names), max_requests)
+
+
+def judge_splits_once(plan: Plan, workloads: Workloads) -> Plan:
+    """Return the plan with one judgement for each split of a route.
+
+    The other cases of the route show who answers, where that tells it from every other route.
+    """
+    cases = tuple(
+        replace(case, answer=replace(case.answer, ignores_shares=True))
+        if _may_go_unjudged(case) and workloads.tells_split(case)
+        else case
+        for case in plan.cases
+    )
+    return replace(plan, cases=cases)
+
+
+def _may_go_unjudged(case: Case) -> bool:
+    """Say whether another case judges the split of a case, and nothing else of it is random."""
+    answer = case.answer
+    is_split = not (answer.mirrors or answer.delayed_share or answer.proxy_reply)
+    return case.repeats_split and case.needs_judge and is_split and not case.dead_ends
+
+
+def _is_repeated_split(case: Case) -> bool:
+    """Say whether a case shows who answers a split that another case judges."""
+    return case.repeats_split and case.answer.ignores_shares
+
+
+def _have_same_shares(shares: Shares, others: Shares) -> bool:
+    """Say whether two routes send the same shares to the same destinations."""
+    weights, other_weights = (
+        {(target.host, target.labels): share for target, share in split if share}
+        for split in (shares, others)
+    )
+    return weights.keys() == other_weights.keys() and all(
+        math.isclose(share, other_weights[key]) for key, share in weights.items()
+    )
 
 
 def merge_twins(plan: Plan, workloads: Workloads) -> Plan:
