@@ -168,7 +168,7 @@ def label_sample(
 ) -> Generator[str | None]:
     """Return the labels of a sample: visits are labelled by `by`, labels stay as they are.
 
-    The caller closes the generator after the verdict: that stops requests still under way.
+    Closing the generator after the verdict stops requests still under way.
     Raises UsageError when visits come without `by`, or labels with it.
     """
     from meshproof.traffic.visits import Visits
@@ -182,18 +182,15 @@ def label_sample(
     return (label for label in sample)
 
 
-def bound_seconds(labels: Iterable[str | None], config: pytest.Config) -> Generator[str | None]:
+def bound_seconds(labels: Generator[str | None], config: pytest.Config) -> Generator[str | None]:
     """Yield labels until the seconds of --mesh-max-seconds are over for all checks together.
 
-    The first labels of each check come in any case.
+    The first labels of each check come in any case. Closing this closes `labels`.
     """
     context = get_context(config)
     max_seconds = context.options.max_seconds
-    if max_seconds is None:
-        yield from labels
-        return
     start = time.monotonic()
-    end = start + max_seconds - context.judging_seconds
+    end = math.inf if max_seconds is None else start + max_seconds - context.judging_seconds
     try:
         for count, label in enumerate(labels):
             if count >= _FIRST_LABELS and time.monotonic() > end:
@@ -201,6 +198,7 @@ def bound_seconds(labels: Iterable[str | None], config: pytest.Config) -> Genera
                 return
             yield label
     finally:
+        labels.close()
         context.judging_seconds += time.monotonic() - start
 
 
