@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshproof.base import errors
-from meshproof.base.errors import BadRules, UsageError, pluralize
+from meshproof.base.errors import BadRules, UsageError, pluralize, suggest_nearest
 from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, write
 from meshproof.options import command_line, sources
@@ -108,7 +108,12 @@ def _read_expected(path: str | None) -> list[str]:
     try:
         return read_expected_changes(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--expect-changes {path}: {error}") from None
+        raise UsageError(f"--expect-changes {path}: {_describe_error(error)}") from None
+
+
+def _describe_error(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a file cannot be read."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 @dataclass(frozen=True)
@@ -228,19 +233,14 @@ def _render(
         notes = side.user_rules.world_notes
         yield from (side.name_places(f"{side.name.text}: {note}") for note in notes)
     yield from (f"not compared: {line}" for line in not_compared)
-    for change in differences:
-        request = change.smallest
-        yield f"~ {request.text}"
-        before_text, after_text = request.texts
-        yield f"    {before_text}  ({request.before.place or 'no route'})"
-        yield f"    -> {after_text}  ({request.after.place or 'no route'})"
-        if len(change.requests) > 1:
-            yield f"    {pluralize(len(change.requests) - 1, 'more request')} in the same way"
+    yield from render_changes(differences)
     yield from (f"- {line}" for line in lost)
     yield from (f"! {line}" for line in asked.mesh_errors)
     for difference in asked.mesh_differences:
         yield from _render_difference(before, after, difference)
-    yield from (f"! expected to change, but does not: {text}" for text in unchanged)
+    for text in unchanged:
+        hint = suggest_nearest(text, [request.text for request in requests])
+        yield f"! expected to change, but does not: {text}{hint}"
     if asked.is_pair:
         differing = sum(len(difference.requests) for difference in asked.mesh_differences)
         yield f"the two meshes differ in {differing} of {pluralize(len(requests), 'request')}"
@@ -249,6 +249,18 @@ def _render(
         f"{changed} of {pluralize(len(requests), 'request')} change"
         + (": --expect-changes FILE names those that are meant" if changed else "")
     )
+
+
+def render_changes(changes: Sequence[Change]) -> Iterator[str]:
+    """Yield the lines of changes: the smallest request of each, with what both sides do."""
+    for change in changes:
+        request = change.smallest
+        yield f"~ {request.text}"
+        before_text, after_text = request.texts
+        yield f"    {before_text}  ({request.before.place or 'no route'})"
+        yield f"    -> {after_text}  ({request.after.place or 'no route'})"
+        if len(change.requests) > 1:
+            yield f"    {pluralize(len(change.requests) - 1, 'more request')} in the same way"
 
 
 def _render_difference(before: Side, after: Side, difference: MeshDifference) -> Iterator[str]:

@@ -82,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _verify_conversion(source: Source, conversion: Conversion, options: argparse.Namespace) -> int:
     """Compare source and conversion, with --prove on the mesh, too; return the exit code."""
+    from meshproof.cli.compare import render_changes
     from meshproof.convert import proof
 
     name = "<converted>" if options.output == _STDOUT else options.output
@@ -98,9 +99,14 @@ def _verify_conversion(source: Source, conversion: Conversion, options: argparse
     directions = proof.build_directions(source, conversion.text, name, comparison)
     if not directions:
         print_message("not proven on the mesh: there is no rule that it can answer")
+    changes = proof.find_changes(directions, name)
+    for line in render_changes(changes):
+        print_message(line)
     for direction in directions:
         if code := _prove_direction(direction, source):
             return code
+    if changes:
+        return errors.EXIT_FAILED
     unproven_parts = [part for part in comparison.same if not proof.is_provable_on_mesh(part)]
     for part in unproven_parts:
         print_message(

@@ -32,6 +32,7 @@ from meshproof.rules.legacy.ingress import read_paths
 from meshproof.rules.model import Route, RouteTable, RuleSet, Target
 
 if TYPE_CHECKING:
+    from meshproof.user_rules.changes import Change
     from meshproof.user_rules.loading import UserRules
 
 #: Words of a reader about a valid key that the model does not have.
@@ -423,6 +424,27 @@ def _derive(rule_set: RuleSet, known_hosts: KnownHosts) -> derive.Plan:
     """Return the cases of rules on known hosts."""
     absent = known_hosts.select_absent(host for table in rule_set.tables for host in table.hosts)
     return derive.derive(rule_set, known_hosts.http_ports, absent_hosts=absent)
+
+
+def find_changes(directions: Sequence[Direction], name: str) -> list[Change]:
+    """Return the requests of either side that the converted rules answer otherwise.
+
+    `name` is that of the output in messages. This is what `meshproof compare` does.
+    """
+    from meshproof.user_rules.changes import compare_requests, group_changes
+    from meshproof.user_rules.loading import UserRules
+    from meshproof.user_rules.sides import Side, SideName
+
+    if not directions:
+        return []
+    to_converted, to_source = (direction.user_rules for direction in directions)
+    source = UserRules(to_source.rules, to_converted.plan, to_source.known_hosts)
+    converted = UserRules(to_converted.rules, to_source.plan, to_converted.known_hosts)
+    before, after = (
+        Side(SideName(text, text), user_rules, compares_policies=False)
+        for text, user_rules in (("the source", source), (name, converted))
+    )
+    return group_changes(compare_requests(before, after))
 
 
 def describe_place(position: str, source: Source) -> str:

@@ -104,11 +104,12 @@ def _enter_mesh(call: Call, user_rules: UserRules) -> Call:
     }
     in_mesh = {host for table in rules.tables for host in table.hosts}
     names = [*at_gateways, *in_mesh, *(host.split(".")[0] for host in in_mesh)]
+    hint = suggest_nearest(name, [known for known in names if known != name])
     served = ", ".join(sorted(at_gateways)[:4])
     raise UsageError(
         f"no Gateway serves {name} at port {call.port}"
         + (f" (they serve {served})" if served else "")
-        + f", and no rule or Service of the mesh has that name{suggest_nearest(name, names)}"
+        + f", and no rule or Service of the mesh has that name{hint}"
     )
 
 

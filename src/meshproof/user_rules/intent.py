@@ -84,7 +84,8 @@ def read_expectations(path: str) -> list[Expectation]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--intent {path}: {error}") from None
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise UsageError(f"--intent {path}: {reason}") from None
     expectations: list[Expectation] = []
     for root in parse_values(text, path):
         _check_keys(root, ("intent",))

@@ -130,7 +130,7 @@ def _write_revision(name: SideName, folder: Path) -> None:
         )
     archive = _run_git(name, "archive", "--format=tar", commit.decode().strip(), "--", name.path)
     if archive is None:
-        tree = _run_git(name, "ls-tree", "-r", "-d", "--name-only", name.revision) or b""
+        tree = _run_git(name, "ls-tree", "-r", "-t", "--name-only", name.revision) or b""
         names = tree.decode(errors="replace").split("\n")
         raise UsageError(
             f"{name.text}: revision {name.revision} has no {name.path}"
