@@ -1,6 +1,6 @@
 """Judge against the fixed rules of peers, on the same answers of real Envoys.
 
-    python tests/bench/judge_live.py [--runs 200]
+    python -m tests.bench.judge_live [--runs 200] [--only 90/10]
 
 For each scenario the local mesh answers one long sample; our judge and each peer's rule take their
 runs from it one after the other. A healthy scenario counts false alarms, a faulty one misses.
@@ -218,12 +218,12 @@ def line(*cells: object) -> None:
     sys.stdout.flush()
 
 
-def bench(mesh: Mesh, runs: int) -> None:
-    """Print the table."""
+def bench(mesh: Mesh, runs: int, only: str) -> None:
+    """Print the table of the scenarios whose names begin with `only`."""
     alpha, independence = share_alpha(1e-4, len(SCENARIOS) * runs)
     settings = replace(PROFILES["gate"], alpha=alpha, alpha_independence=independence)
     line("scenario", "rule", "runs", "wrong", "inconclusive", "requests")
-    for scenario in SCENARIOS:
+    for scenario in (each for each in SCENARIOS if each.name.startswith(only)):
         with mesh.applied(serve(mesh, scenario)):
             visits = Visits(
                 mesh.address("ingress"), [HttpRequest("/")], "bench", Sampling(workers=4)
@@ -237,7 +237,9 @@ def bench(mesh: Mesh, runs: int) -> None:
                 report(scenario, name, score(rule, stream, scenario, runs, len(stream.kept)))
             planned = plan(scenario.promised, replace(settings, tolerance=scenario.tolerance))
             at_truth = f"; planned mean {planned.scenarios[0].mean:.0f}" if scenario.healthy else ""
-            sys.stdout.write(f"  ({len(stream.kept)} answers, {speed:.0f} a second{at_truth})\n")
+            most = f"; most {max(mine.used)}, at most {planned.limit}"
+            answers = f"{len(stream.kept)} answers, {speed:.0f} a second"
+            sys.stdout.write(f"  ({answers}{at_truth}{most})\n")
 
 
 def report(scenario: Scenario, rule: str, found: Score) -> None:
@@ -251,11 +253,12 @@ def main() -> None:
     """Stand up a mesh of three echo workloads and run every scenario."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--only", default="", help="scenarios whose names begin so")
     options = parser.parse_args()
     text = "---".join([WAY_IN, *(WORKLOAD.format(version) for version in VERSIONS)])
     with open_mesh("local", Options()) as mesh:
         mesh.deploy(manifest.parse(text, "bench"))
-        bench(mesh, options.runs)
+        bench(mesh, options.runs, options.only)
 
 
 if __name__ == "__main__":
