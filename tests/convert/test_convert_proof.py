@@ -193,9 +193,7 @@ def test_a_wrong_conversion_is_red_and_names_rule_and_line(tmp_path: Path, fault
     assert f"{rule}: failed: {case}" in said, done.stderr
     assert instead in " ".join(done.stderr.split()).partition(f"{case}: failed")[2]
     assert said[-1] == "not the same: the cases of the source, answered by the converted rules"
-    assert any(line.startswith("~ GET shop") for line in said), (
-        "compare finds it, too"
-    )
+    assert any(line.startswith("~ GET shop") for line in said), "compare finds it, too"
     reports = Path(done.stderr.partition("; reports in ")[2].split()[0])
     assert (reports / "run.json").exists()
     shutil.rmtree(reports)
