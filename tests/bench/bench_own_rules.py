@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from meshproof.run.record import Run
+from meshproof.run.record import Result, Run
 from tests.bench.measuring import Row, empty_folder, environment
 
 RULES = 100
+#: So many rules have about 100 cases.
+RULES_OF_100_CASES = 9
 SUBSETS = """
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -59,9 +62,25 @@ def rules(count: int) -> str:
     return "".join(texts)
 
 
-def rows(options: argparse.Namespace) -> Iterator[Row]:
+@dataclass(frozen=True)
+class Measured:
+    """A whole run of `meshproof test --rules`: its seconds, those of the judge's cases, its CPU."""
+
+    run: Run
+    took: float
+    spent: float
+    cpu: float
+
+    @property
+    def judged(self) -> list[Result]:
+        """The results that the judge decided."""
+        return [result for result in self.run.results if result.checks]
+
+
+def measure(text: str) -> Measured:
+    """Run the command on rules. Raises RuntimeError with its output if they are not green."""
     with empty_folder() as folder:
-        (folder / "rules.yaml").write_text(rules(RULES))
+        (folder / "rules.yaml").write_text(text)
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         command = [sys.executable, "-m", "meshproof", "test", "--rules", "rules.yaml"]
         done = subprocess.run(
@@ -72,13 +91,27 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
         run = Run.from_json((folder / "meshproof-report" / "run.json").read_text())
-    judged = [result for result in run.results if result.checks]
-    spent = sum(result.seconds for result in judged)
+    spent = sum(result.seconds for result in run.results if result.checks)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    yield Row(f"{RULES} rules, cases that follow from them", str(len(run.results)))
+    return Measured(run, took, spent, cpu)
+
+
+def rows(options: argparse.Namespace) -> Iterator[Row]:
+    few = measure(SUBSETS.format(i=1) + ARMS.format(i=1, match="headers: {x-a: {exact: a}}"))
+    yield Row(f"own rules of {len(few.run.results)} cases", f"{few.took:.1f} s", "1.5 s for 7")
+    some = measure(rules(RULES_OF_100_CASES))
+    words = "cases, without the judge's requests"
+    seconds = some.took - some.spent
+    yield Row(f"own rules of {len(some.run.results)} {words}", f"{seconds:.1f} s", "10 s for 100")
+    many = measure(rules(RULES))
+    yield Row(f"{RULES} rules, cases that follow from them", str(len(many.run.results)))
     yield Row(
-        "verified on real Envoys, without the judge's requests", f"{took - spent:.1f} s", "10 s"
+        "verified on real Envoys, without the judge's requests",
+        f"{many.took - many.spent:.1f} s",
+        "10 s",
     )
-    requests = sum(check.verdict.n for result in judged for check in result.checks)
-    yield Row(f"the judge's {requests} requests for {len(judged)} splits", f"{spent:.1f} s")
-    yield Row("CPU of all that, Envoys among it", f"{cpu:.1f} s")
+    requests = sum(check.verdict.n for result in many.judged for check in result.checks)
+    yield Row(
+        f"the judge's {requests} requests for {len(many.judged)} splits", f"{many.spent:.1f} s"
+    )
+    yield Row("CPU of all that, Envoys among it", f"{many.cpu:.1f} s")
