@@ -49,17 +49,16 @@ def mesh_apps():
 """
 ROUTES = """\
 ---
-apiVersion: networking.istio.io/v1
-kind: VirtualService
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
 metadata: {name: shop}
 spec:
-  hosts: [shop]
-  http:
-  - match:
-    - headers:
+  destination: {name: shop}
+  match:
+    request:
+      headers:
         cookie:
           regex: "(?!a).*"
-    route: [{destination: {host: shop}}]
 """
 
 

@@ -437,6 +437,7 @@ FAULTS: dict[str, Plant] = {
     "pods by the path": hashed(lambda pod_hash: PodHash("header", name=":path")),
     "no cookie made": hashed(lambda pod_hash: replace(pod_hash, ttl=None)),
     "cookie of an hour": hashed(lambda pod_hash: replace(pod_hash, ttl=3600.0)),
+    "cookie below a path": hashed(lambda pod_hash: replace(pod_hash, cookie_path="/else")),
     "60/40": sent(weighted(60, 40)),
     "55/45": sent(weighted(55, 45)),
     "default to v3": sent(default_to_v3),

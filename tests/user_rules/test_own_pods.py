@@ -31,6 +31,7 @@ FAULTS = {
     "pods by the path": dict.fromkeys((HEADER, COOKIE, SOURCE, FRONT), ONE_POD),
     "no cookie made": {COOKIE: "no cookie session came back"},
     "cookie of an hour": {COOKIE: "the cookie session that came back is another"},
+    "cookie below a path": {COOKIE: "the cookie session that came back is another"},
 }
 
 

@@ -17,16 +17,25 @@ def read_string_match(value: Value) -> StringMatch:
 
     Raises BadRules for none or several, for an empty string, and for a regex that Istio refuses.
     """
+    string_match = read_unchecked_string_match(value)
+    refusal = compile_regex(string_match.value) if string_match.kind == "regex" else None
+    if isinstance(refusal, str) and string_match.at is not None:
+        text = string_match.value[:_MAX_SHOWN]
+        raise string_match.at.error(f"RE2 does not take the regex '{text}': {refusal}")
+    return string_match
+
+
+def read_unchecked_string_match(value: Value) -> StringMatch:
+    """Return a string match whose regex may be one that RE2 does not take, as a RouteRule has it.
+
+    Raises BadRules for none or several of exact, prefix and regex, and for an empty string.
+    """
     conditions = [(kind, value.get(kind)) for kind in STRING_KINDS]
     given = [(kind, condition) for kind, condition in conditions if condition is not None]
     if len(given) != 1:
         raise value.error("one of exact, prefix, regex")
     ((kind, condition),) = given
-    text = condition.non_empty_text()
-    refusal = compile_regex(text) if kind == "regex" else None
-    if isinstance(refusal, str):
-        raise condition.at.error(f"RE2 does not take the regex '{text[:_MAX_SHOWN]}': {refusal}")
-    return StringMatch(kind, text, condition.at)
+    return StringMatch(kind, condition.non_empty_text(), condition.at)
 
 
 def read_seconds(value: Value) -> float:

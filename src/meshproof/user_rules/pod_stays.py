@@ -60,14 +60,15 @@ class PodVisits:
         without = _drop_cookie(self._visits.requests[0], pod_hash.name)
         (first,) = self._visits.send([without])
         set_cookie = first.headers.get("set-cookie", "")
-        value = re.search(rf'(?:^|,\s*){re.escape(pod_hash.name)}="?([^";,]+)', set_cookie)
+        cookie_form = rf'(?:^|,\s*){re.escape(pod_hash.name)}="?([^";,]+)"?([^,]*)'
+        made = re.search(cookie_form, set_cookie)
         expected = f"a cookie {pod_hash.name}{_describe_cookie(pod_hash)} for a request without it"
         observed = f"set-cookie: {set_cookie}" if set_cookie else "no set-cookie"
-        if value is None:
+        if made is None:
             return f"no cookie {pod_hash.name} came back", expected, observed
-        if any(part not in set_cookie for part in _list_attributes(pod_hash)):
+        if not {part.strip() for part in made[2].split(";")}.issuperset(_list_attributes(pod_hash)):
             return f"the cookie {pod_hash.name} that came back is another", expected, observed
-        cookie = f"{pod_hash.name}={value[1]}"
+        cookie = f"{pod_hash.name}={made[1]}"
         present = [text for name, text in without.headers if name.lower() == "cookie"]
         others = tuple(pair for pair in without.headers if pair[0].lower() != "cookie")
         headers = (*others, ("cookie", "; ".join([*present, cookie])))

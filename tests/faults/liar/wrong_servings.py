@@ -828,6 +828,9 @@ add(
 add("copies", "Route.mirrors", "plain", mirror(_AUDIT), unseen=_NOT_LOOKED_FOR)
 
 #: Field of the model -> why it has no wrong serving of its own.
+#: Planted by name there, in the policies of Envoy.
+_PODS = "planted in tests/user_rules/test_own_pods.py"
+_SPREAD = "it decides which pod a key gets, not that the key stays on one: no rule says which"
 NOT_SERVED = {
     "Match.has_empty_prefix": _RANK,
     "RouteTable.created": _RANK,
@@ -880,6 +883,14 @@ NOT_SERVED = {
     "DestinationRule.export_to": _CALLERS,
     "DestinationRule.host": "its subsets are served: see Target.labels",
     "DestinationRule.subsets": "see Target.labels",
+    "DestinationRule.balancers": "see PodHash",
+    "PodHash.kind": _PODS,
+    "PodHash.name": _PODS,
+    "PodHash.ttl": _PODS,
+    "PodHash.cookie_path": _PODS,
+    "PodHash.is_maglev": _SPREAD,
+    "PodHash.table_size": _SPREAD,
+    "PodHash.at": _PLACE,
     "RuleSet.tables": "see RouteTable",
     "RuleSet.gateways": "see Gateway",
     "RuleSet.policies": "see PeerPolicy",

@@ -16,7 +16,7 @@ from meshproof.base.names import Labels, sort_labels
 from meshproof.documents.manifest import Document, Value
 from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules import judge_options
-from meshproof.rules.common_fields import read_string_match
+from meshproof.rules.common_fields import read_unchecked_string_match
 from meshproof.rules.legacy import actions
 from meshproof.rules.legacy.written import (
     PSEUDO_HEADERS,
@@ -227,7 +227,7 @@ def read_string(value: Value) -> StringMatch:
     """Return what a part of a request is compared with; a bare text means exactly that."""
     if isinstance(value.content, str):
         return StringMatch("exact", value.text(), value.at)
-    return read_string_match(value)
+    return read_unchecked_string_match(value)
 
 
 def _read_split(
