@@ -183,7 +183,7 @@ def _open_handle(address: Address, client: int, method: str, keep_alive: bool) -
     elif method != "GET":
         handle.setopt(pycurl.CUSTOMREQUEST, method)
     if client:
-        handle.setopt(pycurl.INTERFACE, f"host!127.0.0.{client + 1}")
+        handle.setopt(pycurl.INTERFACE, f"127.0.0.{client + 1}")
     if address.tls_client is None:
         handle.setopt(pycurl.URL, f"http://{address.host}:{address.port}/")
     else:
