@@ -65,8 +65,10 @@ def test_rules_that_istiod_has_otherwise_are_red(
     run = run_command(*list_options(pilot_discovery), *plugin, *rules, folder=tmp_path)
     assert run.code == 1, run.output
     splits = {name for name in run.results if "v1 80 %" in name and ": host " not in name}
-    assert splits
-    assert set(run.list_failed()) == splits, run.output
+    # A split is judged in one case of its route; the others are told by who answers at all.
+    judged = {name for name in splits if "Promised: shop v1 80 %" in run.results[name].message}
+    assert len(judged) == 1, run.output
+    assert judged <= set(run.list_failed()) <= splits, run.output
 
 
 def test_the_promises_are_kept(pilot_discovery: str, tmp_path: Path) -> None:
