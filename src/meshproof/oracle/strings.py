@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from meshproof.base.regexes import compile_regex
 from meshproof.oracle import regex_variants
+from meshproof.rules.common_fields import compile_string_match
 from meshproof.rules.model import StringMatch
 
 #: A header, value or path that no sensible rule matches.
@@ -21,8 +21,6 @@ UNMATCHED_VALUE = "meshproof-other"
 _MAX_SAMPLES = 40
 #: The maximum length of a value generated from a regex: a longer one proves no more.
 _MAX_LENGTH = 512
-#: So much of a regex is shown in a message.
-_MAX_SHOWN = 100
 #: Preferred characters where a regex leaves the choice.
 _SIMPLE_CHARACTERS = frozenset(string.ascii_lowercase + string.digits)
 #: Values that a header carries without encoding or trimming.
@@ -41,7 +39,7 @@ def matches(string_match: StringMatch, value: str) -> bool:
     if string_match.kind == "path_prefix":
         return f"{value}/".startswith(f"{string_match.value}/")
     if string_match.kind == "regex":
-        return _compile_regex(string_match).fullmatch(value) is not None
+        return compile_string_match(string_match).fullmatch(value) is not None
     return True
 
 
@@ -54,16 +52,6 @@ def describe_condition(string_match: StringMatch) -> str:
     )
 
 
-def _compile_regex(string_match: StringMatch) -> Any:
-    """Return the compiled regex. Raises BadRules for one that RE2 rejects."""
-    compiled = compile_regex(string_match.value)
-    if isinstance(compiled, str):
-        raise string_match.at.error(
-            f"RE2 does not take the regex '{string_match.value[:_MAX_SHOWN]}': {compiled}"
-        )
-    return compiled
-
-
 def replace_matches(string_match: StringMatch, substitution: str, value: str) -> str:
     r"""Return a value with each match of a regex replaced. \1 is the first group.
 
@@ -72,7 +60,7 @@ def replace_matches(string_match: StringMatch, substitution: str, value: str) ->
     import re2
 
     try:
-        return str(_compile_regex(string_match).sub(substitution, value))
+        return str(compile_string_match(string_match).sub(substitution, value))
     except (re2.error, IndexError) as error:
         raise string_match.at.error(f"RE2 does not take '{substitution}': {error}") from None
 
@@ -86,7 +74,7 @@ def generate_paths_with(
     the last is below the first.
     Raises BadRules for a regex that RE2 rejects.
     """
-    compiled = _compile_regex(string_match)
+    compiled = compile_string_match(string_match)
     candidates: dict[str, tuple[str, str]] = {}
     for sample in _generate_from_regex(string_match.value):
         starts = ("",) if sample.startswith("/") else (path, f"{path.rstrip('/')}/", "/")
@@ -120,7 +108,7 @@ def generate_paths_beside(
     """
     if not fitting:
         return []
-    compiled = _compile_regex(string_match)
+    compiled = compile_string_match(string_match)
 
     def has_part(candidate: str) -> bool:
         return compiled.search(candidate) is not None
@@ -159,7 +147,7 @@ def generate_matches(string_match: StringMatch, default: str) -> Iterator[str]:
         yield string_match.value
         yield f"{string_match.value}/x"
     elif string_match.kind == "regex":
-        _compile_regex(string_match)  # values of one that RE2 rejects may take hours to make
+        compile_string_match(string_match)  # values of one that RE2 rejects may take hours to make
         yield from (
             value
             for value in _generate_from_regex(string_match.value)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from meshproof.base.regexes import compile_regex
 from meshproof.documents import durations
 from meshproof.documents.manifest import Value
 from meshproof.rules.model import StringMatch
 from meshproof.rules.written import STRING_KINDS, WrittenPercentage
 
-#: Of a regex that is refused a message shows so many characters.
+#: So much of a regex is shown in a message.
 _MAX_SHOWN = 100
 
 
@@ -18,11 +20,19 @@ def read_string_match(value: Value) -> StringMatch:
     Raises BadRules for none or several, for an empty string, and for a regex that Istio refuses.
     """
     string_match = read_unchecked_string_match(value)
-    refusal = compile_regex(string_match.value) if string_match.kind == "regex" else None
-    if isinstance(refusal, str) and string_match.at is not None:
-        text = string_match.value[:_MAX_SHOWN]
-        raise string_match.at.error(f"RE2 does not take the regex '{text}': {refusal}")
+    if string_match.kind == "regex":
+        compile_string_match(string_match)
     return string_match
+
+
+def compile_string_match(string_match: StringMatch) -> Any:
+    """Return the compiled regex of a string match. Raises BadRules for one that RE2 rejects."""
+    compiled = compile_regex(string_match.value)
+    if isinstance(compiled, str):
+        raise string_match.at.error(
+            f"RE2 does not take the regex '{string_match.value[:_MAX_SHOWN]}': {compiled}"
+        )
+    return compiled
 
 
 def read_unchecked_string_match(value: Value) -> StringMatch:
