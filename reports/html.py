@@ -158,5 +158,9 @@ def _find_tolerated_band(check: Check, promised: float) -> tuple[float, float]:
 
 
 def _escape_value(value: object) -> object:
-    """Escape the control characters of a template value that is plain text."""
-    return escape_text(value) if type(value) is str else value
+    """Return the text of a template value with its control characters escaped.
+
+    Every value is one, whatever its type: a remark or an outcome is printed by its `str`. What the
+    template itself has made of such text is markup, and stays.
+    """
+    return value if hasattr(value, "__html__") else escape_text(str(value))

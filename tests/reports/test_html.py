@@ -7,6 +7,7 @@ import pytest
 from meshproof.reports import html
 from meshproof.run.failure import Failure
 from meshproof.run.record import Outcome, Result, Run
+from meshproof.run.remark import Remark
 from meshproof.verdict.phrases import format_percent
 
 
@@ -101,6 +102,18 @@ def test_names_from_strangers_stay_text(hostile_run: Run, tmp_path: Path) -> Non
     assert "script" not in {tag for tag, _ in page.tags}
     assert r"<script>alert(1)</script> & \x1b[31m\x00 \ud800" in page.text
     assert "\x1b" not in page.text
+
+
+def test_a_remark_is_shown_like_any_other_text(empty_run: Run, tmp_path: Path) -> None:
+    remark = Remark("a.yaml:3", "route <script>alert(1)</script> \x1b[31m\x00\u202e", "MP0601")
+    run = Run.from_json(empty_run.to_json())
+    run.results.append(Result("shop", "", Outcome.PASSED, rule="a.yaml:3", warnings=(remark,)))
+    run.unreached.append(remark)
+    page = write_page(run, tmp_path)
+    shown = r"MP0601 a.yaml:3: route <script>alert(1)</script> \x1b[31m\x00\u202e"
+    assert page.text.count(shown) == 2
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not {"\x1b", "\x00", "\u202e"} & set((tmp_path / "index.html").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
