@@ -325,3 +325,44 @@ def test_real_envoys_of_both_sides_are_asked(
         line.startswith("a.yaml: GET shop.example/cart") and "a real Envoy: web" in line
         for line in report["meshes_that_differ"]
     )
+
+
+_CORS = '{allowOrigins: [{exact: "https://a.example"}], allowMethods: [PUT], maxAge: 60s}'
+BROWSERS = f"""\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: shop, namespace: shop}}
+spec:
+  hosts: [shop.example]
+  gateways: [gw]
+  http:
+  - match: [{{uri: {{prefix: /cart}}}}]
+    route: [{{destination: {{host: cart}}}}]
+    corsPolicy: {_CORS}
+  - route: [{{destination: {{host: web}}}}]
+"""
+_ABORT = "fault: {abort: {httpStatus: 500, percentage: {value: 50}}}"
+_DELAY = "fault: {delay: {fixedDelay: 1s, percentage: {value: 100}}}"
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("added", ["", "unmatchedPreflights: IGNORE", _ABORT, _DELAY])
+def test_a_preflight_is_answered_by_the_proxy_on_each_side(compare: Compare, added: str) -> None:
+    after = BROWSERS.replace("maxAge: 60s", f"maxAge: 60s, {added}")
+    if "fault" in added:
+        after = BROWSERS.replace("    corsPolicy", f"    {added}\n    corsPolicy")
+    code, report = compare(BROWSERS, after)
+    assert report["meshes_that_differ"] == []
+    assert code == (1 if added else 0)
+
+
+def test_what_becomes_of_a_preflight_is_a_change_of_its_own(compare: Compare) -> None:
+    code, report = compare(
+        BROWSERS, BROWSERS.replace(f"    corsPolicy: {_CORS}\n", ""), "--no-send"
+    )
+    assert code == 1
+    (_, preflight) = list_changes(report)
+    assert preflight[0].startswith("OPTIONS shop.example/cart")
+    assert "origin: https://a.example" in preflight[0]
+    assert preflight[1].startswith("answered 200 to its preflight")
+    assert preflight[2] == "cart"

@@ -104,7 +104,7 @@ class ExpectedAnswer:
     `unproven` lists in words what is not checked. With `ignores_shares` the shares are not judged.
     With `delayed_share` above 0 the judge decides which share of the answers takes at least
     `extra_seconds`, and not who answers. With `refuses_tls` there is no answer: the gateway ends
-    the connection before.
+    the connection before. With `is_open` another answer may be as right, and none is wrong.
     """
 
     proxy_reply: ProxyReply | None = None
@@ -118,6 +118,7 @@ class ExpectedAnswer:
     ignores_shares: bool = False
     delayed_share: float = 0.0
     refuses_tls: bool = False
+    is_open: bool = False
 
 
 @dataclass(frozen=True)

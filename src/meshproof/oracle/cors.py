@@ -17,10 +17,11 @@ from meshproof.oracle.actions import (
     ExpectedHeaders,
     ProxyReply,
     Variant,
+    compute_abort_share,
     expect_answer,
 )
 from meshproof.oracle.conditions import UNMATCHED_VALUE, Call, shorten
-from meshproof.rules.actions import Cors
+from meshproof.rules.actions import Cors, Fault
 from meshproof.rules.model import Match, Route, StringMatch
 
 _ORIGIN = "origin"
@@ -35,6 +36,9 @@ _MAX_SIMILAR_ORIGINS = 12
 _MAX_FOREIGN_ORIGINS = 40
 _EXAMPLE_ORIGIN = "https://shop.example"
 _FOREIGN_ORIGIN = f"https://{UNMATCHED_VALUE}.example"
+#: What a foreign preflight gets that is not forwarded. Envoy still says the rest of the policy;
+#: without the origin no browser heeds it.
+_FOREIGN_REPLY = ProxyReply(200, "200", response_headers=((_ALLOWED_ORIGIN, None),))
 
 
 def list_unproven(route: Route, match: Match | None) -> Iterator[str]:
@@ -60,7 +64,9 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
             route, match, call.with_header(_ORIGIN, origin), _expect_cors_headers(policy, origin)
         )
         if not number:
-            yield from _derive_preflights(policy, call, origin)
+            preflight = _make_preflight(call.with_header(_ORIGIN, origin), policy)
+            if reply := answer_preflight(route, preflight):
+                yield Variant(f"preflight from {shorten(origin)}", preflight, reply)
     for origin in itertools.islice(_generate_similar_origins(policy), _MAX_SIMILAR_ORIGINS):
         yield _make_origin_variant(
             route, match, call.with_header(_ORIGIN, origin), _expect_cors_headers(policy, origin)
@@ -71,6 +77,46 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
         yield _make_origin_variant(route, match, changed, _expect_no_cors_headers(policy))
         if not number:
             yield _make_foreign_preflight(route, match, _make_preflight(changed, policy), policy)
+
+
+def answer_preflight(route: Route, call: Call) -> ExpectedAnswer | None:
+    """Return the proxy's own answer to a preflight, None for a call that goes on to the route.
+
+    Envoy's filter of faults stands before that of CORS: a fault that aborts some calls only leaves
+    open which answer it is (see `is_open`).
+    """
+    policy, origin = route.cors, call.header(_ORIGIN)
+    if policy is None or not _is_preflight(route, call) or not origin:
+        return None
+    is_allowed = any(_allows_origin(condition, origin) for condition in policy.origins)
+    if (policy.forwards_unmatched and not is_allowed) or compute_abort_share(route):
+        return None
+    reply = _expect_reply(policy, call, origin) if is_allowed else _FOREIGN_REPLY
+    fault = route.fault or Fault()
+    delay = fault.delay_seconds if fault.delay_percent == 100 else 0.0
+    extra = fault.delay_seconds if fault.delay_percent else 0.0
+    return ExpectedAnswer(reply, 1.0, min_seconds=delay, extra_seconds=extra)
+
+
+def is_open(route: Route, call: Call) -> bool:
+    """Say whether a call is a preflight of which a fault aborts some, and the proxy answers some.
+
+    No expected answer holds both.
+    """
+    return _is_preflight(route, call) and 0 < compute_abort_share(route) < 1
+
+
+def _is_preflight(route: Route, call: Call) -> bool:
+    """Say whether a call is a preflight for a route with a policy that Envoy applies.
+
+    Envoy has none where it redirects or answers by itself.
+    """
+    return (
+        route.cors is not None
+        and bool(route.split)
+        and call.method == "OPTIONS"
+        and bool(call.header(_REQUESTED_METHOD))
+    )
 
 
 def _pick_allowed_origins(policy: Cors) -> Iterator[str]:
@@ -178,9 +224,8 @@ def _make_preflight(call: Call, policy: Cors) -> Call:
     return replace(preflight, method="OPTIONS")
 
 
-def _derive_preflights(policy: Cors, call: Call, origin: str) -> Iterator[Variant]:
-    """Yield the preflight of a call from an allowed origin: the proxy answers it."""
-    preflight = _make_preflight(call.with_header(_ORIGIN, origin), policy)
+def _expect_reply(policy: Cors, preflight: Call, origin: str) -> ProxyReply:
+    """Return the proxy's reply to a preflight from an allowed origin."""
     headers = (
         *_expect_cors_headers(policy, origin),
         (
@@ -193,8 +238,7 @@ def _derive_preflights(policy: Cors, call: Call, origin: str) -> Iterator[Varian
         ),
         ("access-control-max-age", str(policy.max_age) if policy.max_age is not None else None),
     )
-    reply = ProxyReply(200, "200 to its preflight", response_headers=headers)
-    yield Variant(f"preflight from {shorten(origin)}", preflight, ExpectedAnswer(reply, 1.0))
+    return ProxyReply(200, "200 to its preflight", response_headers=headers)
 
 
 def _format_allowed(allowed: tuple[str, ...], requested: str | None) -> str | None:
@@ -205,16 +249,7 @@ def _format_allowed(allowed: tuple[str, ...], requested: str | None) -> str | No
 def _make_foreign_preflight(route: Route, match: Match | None, call: Call, policy: Cors) -> Variant:
     """Return the preflight from a foreign origin: it is forwarded, or the proxy answers."""
     description = f"preflight from {shorten(call.header(_ORIGIN) or '')}"
-    if policy.forwards_unmatched:
-        return Variant(
-            description,
-            call,
-            _add_response_headers(
-                expect_answer(route, match, call), _expect_no_cors_headers(policy)
-            ),
-        )
-    # Envoy still says the rest of the policy; without the origin no browser heeds it.
-    headers: ExpectedHeaders = ((_ALLOWED_ORIGIN, None),)
-    return Variant(
-        description, call, ExpectedAnswer(ProxyReply(200, "200", response_headers=headers), 1.0)
+    answer = answer_preflight(route, call) or _add_response_headers(
+        expect_answer(route, match, call), _expect_no_cors_headers(policy)
     )
+    return Variant(description, call, answer)

@@ -733,7 +733,7 @@ class _TableDeriver:
         status = 200
         if index is not None:
             route = self._find_route(index, call)
-            answer = answer or actions.expect_answer(route, match, call)
+            answer = answer or _expect_answer(route, match, call)
             unproven = (
                 *list_unproven(match, call),
                 *actions.list_unproven(route, match, call),
@@ -830,6 +830,12 @@ class _TableDeriver:
             "a 503"
             for name in dict.fromkeys(unseen)
         )
+
+
+def _expect_answer(route: Route, match: Match | None, call: Call) -> ExpectedAnswer:
+    """Return the expected answer to a call that a route takes, also to one of a browser."""
+    expected = cors.answer_preflight(route, call) or actions.expect_answer(route, match, call)
+    return replace(expected, is_open=cors.is_open(route, call))
 
 
 def _describe_proxy(call: Call) -> str:

@@ -129,7 +129,7 @@ def ask_mesh(mesh: CaseMesh, case: Case, user_rules: UserRules) -> SentAnswer:
     text = ", ".join(
         label if count == 1 else f"{label} {number} of {count}" for label, number in counts.items()
     )
-    differs = not case.dead_ends and any(
+    differs = _has_one_answer(case) and any(
         label not in comparison.expected_shares for label in counts
     )
     return SentAnswer(text, differs, _build_curl(mesh, case, user_rules))
@@ -146,8 +146,13 @@ def judge_mesh(mesh: CaseMesh, case: Case, user_rules: UserRules, settings: Sett
     labels = _send_repeatedly(mesh, case, user_rules, comparison, _JUDGED_BATCH)
     shares = comparison.expected_shares
     verdict = judge(labels, shares, settings.with_expected(shares), keeps_labels=False)
-    differs = not case.dead_ends and verdict.outcome is not Outcome.PASSED
+    differs = _has_one_answer(case) and verdict.outcome is not Outcome.PASSED
     return SentAnswer(str(verdict), differs, _build_curl(mesh, case, user_rules))
+
+
+def _has_one_answer(case: Case) -> bool:
+    """Say whether a mesh that answers otherwise than a case is wrong."""
+    return not (case.dead_ends or case.answer.is_open)
 
 
 def _send_repeatedly(
