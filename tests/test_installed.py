@@ -67,8 +67,8 @@ def test_the_main_job(empty: Path) -> None:
     assert process.returncode == 0, process.stdout
     assert [path.name for path in empty.iterdir()] == ["meshproof-report"]
     report = empty / "meshproof-report"
-    names = {"history.jsonl", "index.html", "junit.xml", "metrics.prom", "results.sarif"}
-    assert {path.name for path in report.iterdir()} == {*names, "run.json"}
+    names = {"conformance.yaml", "history.jsonl", "index.html", "junit.xml", "metrics.prom"}
+    assert {path.name for path in report.iterdir()} == {*names, "results.sarif", "run.json"}
     results = Run.from_json((report / "run.json").read_text()).results
     missing = [result.promise for result in results if result.outcome is Outcome.NOT_SUPPORTED]
     assert {promise for promise in missing if not promise.startswith("control plane: ")} <= {

@@ -7,10 +7,11 @@ import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproof.reports import history, html, junit, prometheus, record, sarif
+from meshproof.reports import conformance, history, html, junit, prometheus, record, sarif
 from meshproof.reports._gitlab import _build_entry
 from meshproof.reports._phrases import render_headline
 from meshproof.reports._problems import list_problems
@@ -20,23 +21,34 @@ from meshproof.run.record import Outcome, Result, Run
 from meshproof.run.remark import Remark
 
 RED = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY, Outcome.INTERNAL_ERROR)
-MODULES = (history, html, junit, prometheus, record, sarif)
+MODULES = (conformance, history, html, junit, prometheus, record, sarif)
 
 
-def build_result(number: int, outcome: Outcome, place: int) -> Result:
+def build_result(
+    number: int, outcome: Outcome, place: int, features: tuple[str, ...] = ()
+) -> Result:
     """Return the result of a promise (place 0), or of a case at a line of the user's rules."""
     failure = Failure(f"failure {number}") if outcome in RED else None
     reason = "" if failure or outcome is Outcome.PASSED else "no reason"
     rule, route = (f"k8s/shop.yaml:{place}", "shop") if place else ("", "")
     return Result(
-        f"promise {number}", "", outcome, failure=failure, reason=reason, rule=rule, route=route
+        f"promise {number}",
+        "",
+        outcome,
+        failure=failure,
+        reason=reason,
+        rule=rule,
+        route=route,
+        features=features,
     )
 
 
 @st.composite
 def draw_run(draw: st.DrawFn) -> Run:
     """Return a run of any outcomes, that may be interrupted, ended by an error, or unreached."""
-    ends = draw(st.lists(st.tuples(st.sampled_from(list(Outcome)), st.integers(0, 3)), max_size=6))
+    features = st.sampled_from([(), ("http-weights",), ("mtls", "plaintext-probe")])
+    end = st.tuples(st.sampled_from(list(Outcome)), st.integers(0, 3), features)
+    ends = draw(st.lists(end, max_size=6))
     run = Run("0.1.0", "local", "", "meshproof test", "2026-11-24T10:00:00+00:00")
     run.results = [build_result(number, *end) for number, end in enumerate(ends)]
     run.interrupted = draw(st.booleans())
@@ -61,6 +73,7 @@ def test_all_views_agree(run: Run) -> None:
         assert f"<h1>{render_headline(run)}</h1>" in (folder / "index.html").read_text()
         check_junit(run, folder)
         check_metrics(run, folder)
+        check_conformance(run, folder)
         problems = list_problems(run)
         has_error = any(problem.level == "error" for problem in problems)
         assert has_error is not is_green
@@ -92,3 +105,24 @@ def check_metrics(run: Run, folder: Path) -> None:
     for result in run.results:
         labels = f'mesh="local",promise="{result.name}",outcome="{result.outcome}"'
         assert f"meshproof_check_outcome{{{labels}}} 1" in lines
+
+
+def check_conformance(run: Run, folder: Path) -> None:
+    report = yaml.safe_load((folder / "conformance.yaml").read_text())
+    assert (report["outcome"], report["exitCode"]) == (run.outcome, run.exit_code)
+    levels = [
+        profile[level]
+        for profile in report["profiles"]
+        for level in ("core", "extended")
+        if level in profile
+    ]
+    red = [result.name for result in run.results if result.outcome in RED]
+    assert sorted(name for level in levels for name in level.get("failedTests", ())) == sorted(red)
+    assert any(level["result"] == "failure" for level in levels) is bool(red)
+    for level in levels:
+        counts = level["statistics"]
+        assert (level["result"] == "success") is (
+            counts["Passed"] > 0 and not counts["Failed"] and not counts["Skipped"]
+        )
+    counted = sum(sum(level["statistics"].values()) for level in levels)
+    assert counted + len(report["notSupported"]) == len(run.results)

@@ -129,6 +129,7 @@ class Recorder:
             is_verbose=config.option.verbose > 0,
             is_quiet=config.option.verbose < 0,
             shows_durations=self._context.options.durations,
+            supports=sorted(load_mesh_class(name).supports),
         )
 
     def _choose_writers(self) -> list[Writer]:
@@ -242,6 +243,7 @@ class Recorder:
             route=evidence.route,
             code=evidence.code,
             warnings=evidence.warnings,
+            features=_list_features(item, evidence.dialect),
         )
 
     def _determine_outcome(self, call: pytest.CallInfo[None], evidence: Evidence) -> Outcome:
@@ -383,6 +385,20 @@ def _format_promise(item: pytest.Item, texts: tuple[str, str]) -> tuple[str, str
         else {}
     )
     return texts[0].format(**parameters), texts[1].format(**parameters)
+
+
+def _list_features(item: pytest.Item, dialect: str) -> tuple[str, ...]:
+    """Return what a test needs of the mesh: features, the addon that it asks."""
+    from meshproof.mesh.protocol import Feature
+
+    mark = item.get_closest_marker("needs")
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    needed = [
+        *(mark.args if mark else ()),
+        *([Feature.ROUTE_RULE] if dialect == "RouteRule" else []),
+        *([f"addon {parameters['addon']}"] if "addon" in parameters else []),
+    ]
+    return tuple(map(str, needed))
 
 
 def _find_served_state(item: pytest.Item) -> Served | None:

@@ -102,7 +102,8 @@ class Result:
     had settled before the first request was judged (None: it had not, or the test has no mesh),
     `requests` how many requests the test sent for its samples, `route` names the route of the
     user's rules that its case is of ("" for none). `code` is that of the lint finding that it
-    reports in place of a case, `warnings` are what lint says of its route.
+    reports in place of a case, `warnings` are what lint says of its route. `features` names what
+    it needs of the mesh ("http-weights", "addon jaeger").
     """
 
     promise: str
@@ -121,6 +122,7 @@ class Result:
     route: str = ""
     code: str = ""
     warnings: tuple[Remark, ...] = ()
+    features: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -186,7 +188,8 @@ class Run:
     an error that ended the whole run, else empty. With `is_verbose` every broken case is told in
     full, also those of one cause; with `is_quiet` the console has one line. `planned` is how many
     tests the run has (0: not known yet). `phases` are the seconds that each phase took (their sum
-    is about `seconds`); with `shows_durations` the console has them, too.
+    is about `seconds`); with `shows_durations` the console has them, too. `supports` are the
+    features that the mesh has.
     """
 
     version: str
@@ -204,6 +207,7 @@ class Run:
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
+    supports: list[str] = field(default_factory=list)
     shows_durations: bool = False
     interrupted: bool = False
     error: str = ""
@@ -284,6 +288,7 @@ class Run:
             ]
             served = item.pop("served", None)
             item |= {"outcome": Outcome(item["outcome"]), "checks": tuple(checks)}
+            item["features"] = tuple(item.get("features", ()))
             item["warnings"] = tuple(Remark(**values) for values in item.get("warnings", ()))
             if failure := item.pop("failure", None):
                 item["failure"] = _read_failure(failure)
