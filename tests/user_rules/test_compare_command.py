@@ -365,4 +365,4 @@ def test_what_becomes_of_a_preflight_is_a_change_of_its_own(compare: Compare) ->
     assert preflight[0].startswith("OPTIONS shop.example/cart")
     assert "origin: https://a.example" in preflight[0]
     assert preflight[1].startswith("answered 200 to its preflight")
-    assert preflight[2] == "cart"
+    assert preflight[2] == "cart; no corsPolicy"

@@ -192,7 +192,9 @@ def _ask(opened: OpenedSide, answers: Sequence[tuple[ComparedRequest, Answer]]) 
     settings = PROFILES["gate"].with_run_alpha(RunOptions.alpha / 2, max(1, splits))
     judged: set[tuple[str, str]] = set()
     for request, answer in answers:
-        if answer.case is None or answer.case.dead_ends or mesh.explain_unproven(answer.case):
+        if answer.assumed or answer.case is None or answer.case.dead_ends:
+            continue
+        if mesh.explain_unproven(answer.case):
             continue
         # One judgement of a split is enough for its route: the rest shows who may answer.
         if (answer.place, answer.text) in judged:

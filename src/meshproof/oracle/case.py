@@ -85,13 +85,15 @@ class Coverage:
     """Which routes of a table a case reaches, by index; the others with the reason why not.
 
     `unchecked_pairs` counts pairs of a match and a later route that were not searched for a
-    request that both take.
+    request that both take. `unordered` are tables that take some of its requests, too, where
+    nothing says which of both comes first.
     """
 
     table: RouteTable
     reached: tuple[int, ...]
     unreached: tuple[tuple[int, str], ...]
     unchecked_pairs: int = 0
+    unordered: tuple[RouteTable, ...] = ()
 
 
 @dataclass(frozen=True)

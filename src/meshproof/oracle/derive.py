@@ -74,12 +74,15 @@ def derive(
     ports: Mapping[str, Sequence[int]] | None = None,
     lone_namespaces: Collection[str] = (),
     absent_hosts: Collection[str] = (),
+    *,
+    may_be_empty: bool = False,
 ) -> Plan:
     """Return the cases of all routes. `ports` are the ports of services by full host (else 80).
 
     In `lone_namespaces` nobody calls the services of the namespace but, maybe, themselves. Of
     `absent_hosts` it is known that they are no services.
-    Raises BadRules for a gateway that does not exist, and when no case follows from the rules.
+    Raises BadRules for a gateway that does not exist, and when no case follows from the rules,
+    unless the plan `may_be_empty`.
     """
     ways_in = Entrances(rules, ports or {}, lone_namespaces, absent_hosts)
     entrances = [list(dict.fromkeys(ways_in.find(table))) for table in rules.tables]
@@ -97,13 +100,16 @@ def derive(
         table_cases += map(deriver.make_redirected_case, ways_in.find_redirected(table))
         cases += (replace(case, table_index=table_index) for case in table_cases)
         coverage.append(table_coverage)
-    if not cases:
-        reasons = [f"\n{route.at}: {reason}" for route, reason in _list_unreached(coverage)]
-        raise BadRules(
-            f"no request follows from the rules{':' if reasons else ', there is no route in them'}"
-            + "".join(reasons)
-        )
+    if not cases and not may_be_empty:
+        raise BadRules(explain_empty(coverage))
     return Plan(tuple(mark_repeated_splits(drop_repeats(cases))), tuple(coverage))
+
+
+def explain_empty(coverage: Iterable[Coverage]) -> str:
+    """Return in words why no case follows from rules."""
+    reasons = [f"\n{route.at}: {reason}" for route, reason in _list_unreached(coverage)]
+    ending = ":" if reasons else ", there is no route in them"
+    return f"no request follows from the rules{ending}{''.join(reasons)}"
 
 
 def _list_unreached(coverage: Iterable[Coverage]) -> Iterator[tuple[Route, str]]:
@@ -281,7 +287,36 @@ class _TableDeriver:
             tuple(sorted(reached)),
             tuple((index, reason) for index, reason in unreached if index not in reached),
             unchecked_pairs,
+            tuple(self._list_unordered()),
         )
+
+    def _list_unordered(self) -> Iterator[RouteTable]:
+        """Yield each rival that takes a request of a route, too, in an order that nothing says."""
+        matches = [match for route in self._table.routes for match in route.matches or (None,)]
+        for entrance, entrance_rivals in self._rivals.items():
+            for rival, gateway in entrance_rivals:
+                if rival is not self._table and any(
+                    self._is_unordered(rival, gateway, call)
+                    for match in matches
+                    for call in itertools.islice(_generate_calls(entrance, match), 1)
+                ):
+                    yield rival
+
+    def _is_unordered(self, rival: RouteTable, gateway: str, call: Call) -> bool:
+        """Say whether nothing tells which of the table and a rival takes a call of both."""
+        if not self._is_visible(call):
+            return False
+        if call.gateway == MESH:
+            return precedence.owns_mesh_host(self._table, rival, call) is None
+        own_index, own_match = self._finder.find(call)
+        index, match = self._rival_finders[id(rival)].find(replace(call, gateway=gateway))
+        if own_index is None or index is None:
+            return False
+        takers = (
+            precedence.Taker(self._table, own_match, self._gateways[call.gateway]),
+            precedence.Taker(rival, match, self._gateways[gateway]),
+        )
+        return precedence.comes_first_at_gateway(*takers) is None
 
     def _find_route(self, index: int, call: Call) -> Route:
         """Return a route as the caller of a call has it: with the labels of its own subsets."""

@@ -185,13 +185,13 @@ class Explainer:
                 notes.append(f"{_name(table)} has no part in it: {reason}")
             else:
                 candidates.append(table)
-        owner, order_note = _find_owner(candidates, call)
+        owner, order_note, is_known = _find_owner(candidates, call)
         if owner is None:
             return Explanation(call, None, (), tuple(notes), self._expect(call, None))
         entries = _list_entries(owner, None)
         routes = tuple(_hold_against(entries, call))
         notes += [order_note] if order_note else []
-        case = self._expect(call, owner)
+        case = self._expect(call, owner, is_open=not is_known)
         return Explanation(call, None, routes, tuple(notes), case)
 
     def _explain_at_gateway(self, call: Call, name: str) -> Explanation | None:
@@ -222,15 +222,23 @@ class Explainer:
         notes = tuple(dict.fromkeys(_list_unordered(entries, call)))
         taken = next((asked for asked in routes if asked.taken), None)
         owner = taken.table if taken else (nearest[0][0] if nearest else None)
-        return Explanation(call, entrance, routes, notes, self._expect(call, owner))
+        expected = self._expect(call, owner, is_open=bool(notes))
+        return Explanation(call, entrance, routes, notes, expected)
 
-    def _expect(self, call: Call, table: RouteTable | None) -> Case | None:
-        """Return the case of a call that a table decides; without one, of one to a known host."""
+    def _expect(
+        self, call: Call, table: RouteTable | None, *, is_open: bool = False
+    ) -> Case | None:
+        """Return the case of a call that a table decides; without one, of one to a known host.
+
+        `is_open` says that another table may decide it as well.
+        """
         if table is None:
             if call.gateway != MESH or not is_service(call.host):
                 return None
             table = RouteTable((call.host,), (), None, At("", 1))
         case = derive.derive_single_case(self._rules, table, call)
+        if is_open:
+            case = replace(case, answer=replace(case.answer, is_open=True))
         plan = Plan((case,), (Coverage(table, (), ()),))
         return mark_dead_ends(plan, self._known_hosts, self._rules).cases[0]
 
@@ -256,21 +264,22 @@ def _explain_no_part(table: RouteTable, call: Call) -> str:
     return ""
 
 
-def _find_owner(tables: Sequence[RouteTable], call: Call) -> tuple[RouteTable | None, str]:
-    """Return the table that has a host of the mesh alone, and a note where nothing says which."""
+def _find_owner(tables: Sequence[RouteTable], call: Call) -> tuple[RouteTable | None, str, bool]:
+    """Return the table that has a host of the mesh alone, a note on others, and if it is known."""
     for table in tables:
         rivals = [rival for rival in tables if rival is not table]
         orders = [precedence.owns_mesh_host(table, rival, call) for rival in rivals]
         if all(orders):
             losers = "".join(f"; {_name(rival)} is not asked" for rival in rivals)
-            return table, f"{_name(table)} has {call.host} alone{losers}" if rivals else ""
+            return table, f"{_name(table)} has {call.host} alone{losers}" if rivals else "", True
     if not tables:
-        return None, ""
+        return None, "", True
     names = " and ".join(map(_name, tables))
-    return tables[0], (
+    note = (
         f"which of {names} has {call.host} alone is not specified: the older one, and no "
         "creationTimestamp tells it"
     )
+    return tables[0], note, False
 
 
 def _is_redirected(

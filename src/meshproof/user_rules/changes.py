@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from meshproof.base.errors import UsageError
+from meshproof.base.errors import BadRules, UsageError
 from meshproof.base.names import MESH, format_labels
+from meshproof.oracle import cors, derive
 from meshproof.oracle.case import Case
 from meshproof.oracle.conditions import Call, shorten
 from meshproof.oracle.dead_ends import DeadEndKind
@@ -15,7 +16,8 @@ from meshproof.rules.model import INGRESS, Gateway
 from meshproof.user_rules.asking import describe_answer, list_changes
 from meshproof.user_rules.neighbours import list_neighbours
 from meshproof.user_rules.not_proven import name_route
-from meshproof.user_rules.route_settings import Settings, describe_differing, list_settings
+from meshproof.user_rules.orders import Order, list_orders, name_rule
+from meshproof.user_rules.route_settings import CORS, Settings, describe_differing, list_settings
 from meshproof.user_rules.sides import Side
 
 _SERVING_KINDS = (*("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule"), "VirtualService", "Gateway")
@@ -28,8 +30,9 @@ NOT_SERVED = "not served"
 class Answer:
     """What a side does with a request: in words, and by parts that compare equal if it is the same.
 
-    `place` is that of the route that takes it, "" for none. `settings` are those of that route,
-    None where no destination answers.
+    `place` is that of the route that takes it, "" for none, and `rule` names the rule that decides.
+    `settings` are those of that route, None where no destination answers. `assumed` says in words
+    which order of rules it assumes where another one gives another answer.
     """
 
     text: str
@@ -37,6 +40,8 @@ class Answer:
     place: str = ""
     case: Case | None = None
     settings: Settings | None = field(default=None, hash=False)
+    rule: str = ""
+    assumed: str = ""
 
     def is_same(self, answer: Answer) -> bool:
         """Say whether no request tells one from the other."""
@@ -80,7 +85,8 @@ class ComparedRequest:
     def texts(self) -> tuple[str, str]:
         """What both sides do with it, in words, with all that differs."""
         before, after = self.before, self.after
-        texts = before.text, after.text
+        assumed = f" {before.assumed}" if before.assumed else ""
+        texts = f"{before.text}{assumed}", f"{after.text}{assumed}"
         if texts[0] == texts[1] and before.location != after.location:
             return f"{texts[0]} ({before.location})", f"{texts[1]} ({after.location})"
         return texts
@@ -89,6 +95,10 @@ class ComparedRequest:
     def is_changed(self) -> bool:
         """Whether the two sides answer differently."""
         return not self.before.is_same(self.after)
+
+    def is_same(self, request: ComparedRequest) -> bool:
+        """Say whether each side answers as it does in another comparison of the same request."""
+        return self.before.is_same(request.before) and self.after.is_same(request.after)
 
     @property
     def is_slow(self) -> bool:
@@ -120,17 +130,43 @@ def compare_requests(
     Cases that instruct a workload (to fail, or to be late) ask no other request than the plain
     one of their route, and what they show is in its settings.
 
-    With `has_neighbours` those around them follow, which no case asks.
-    Raises UsageError where the sides have no host in common.
+    With `has_neighbours` those around them follow, which no case asks. Where nothing says which of
+    several rules decides, a request is there for each order that gives other answers.
+    Raises UsageError where the sides have no host in common, BadRules where no request follows.
     """
     _require_common_host(before, after)
+    orders = list_orders(before, after)
     calls = dict.fromkeys(
-        _as_called(case.call) for side in (before, after) for case in side.user_rules.plan.cases
+        _as_called(case.call)
+        for order in orders
+        for side in (order.before, order.after)
+        for case in side.user_rules.plan.cases
     )
-    requests = [_compare(before, after, call) for call in calls]
+    if not calls and not any(side.user_rules.excluded for side in (before, after)):
+        coverage = (entry for side in (before, after) for entry in side.user_rules.plan.coverage)
+        raise BadRules(derive.explain_empty(coverage))
+    requests = [request for call in calls for request in _compare_in_orders(orders, call)]
     if has_neighbours:
-        neighbours = (_compare(before, after, call) for call in list_neighbours(calls))
+        neighbours = (
+            request
+            for call in list_neighbours(calls)
+            for request in _compare_in_orders(orders, call)
+        )
         requests += [request for request in neighbours if not request.is_slow]
+    return requests
+
+
+def _compare_in_orders(orders: Sequence[Order], call: Call) -> list[ComparedRequest]:
+    """Return a call with what both sides do with it, once for each order that changes that."""
+    first, *others = (_compare(order.before, order.after, call) for order in orders)
+    if all(request.is_same(first) for request in others):
+        return [first]
+    requests: list[ComparedRequest] = []
+    for order, request in zip(orders, (first, *others), strict=True):
+        if not any(request.is_same(earlier) for earlier in requests):
+            words = order.describe((request.before.rule, request.after.rule))
+            answers = (replace(answer, assumed=words) for answer in (request.before, request.after))
+            requests.append(ComparedRequest(call, *answers))
     return requests
 
 
@@ -148,7 +184,7 @@ def group_changes(requests: Iterable[ComparedRequest]) -> list[Change]:
     for request in requests:
         if request.is_changed:
             before, after = request.before, request.after
-            key = before.text, before.place, after.text, after.place
+            key = before.text, before.assumed, before.place, after.text, after.place
             groups.setdefault(key, []).append(request)
     return [
         Change(min(group, key=lambda request: request.size), tuple(group))
@@ -250,6 +286,7 @@ def _find_answer(side: Side, call: Call) -> Answer:
         side.name_places(str(route.at)) if route else "",
         explanation.case,
         _find_settings(side, explanation, modes),
+        name_rule(explanation.taken.table) if explanation.taken else "",
     )
 
 
@@ -262,7 +299,13 @@ def _list_tls_modes(gateway: Gateway, call: Call) -> list[str]:
 def _find_settings(
     side: Side, explanation: Explanation, tls_modes: Sequence[str]
 ) -> Settings | None:
-    """Return the settings of the route that takes a call, None where no destination answers."""
+    """Return the settings of the route that takes a call, None where no destination answers.
+
+    A preflight that the proxy answers has those of CORS alone.
+    """
+    if _is_answered_preflight(explanation) and explanation.taken:
+        settings = list_settings(explanation.taken.route)
+        return {name: text for name, text in settings.items() if name == CORS}
     if explanation.case is None or not explanation.case.shares:
         return None
     tls = {"TLS": f"TLS {', '.join(tls_modes)}"} if tls_modes else {}
@@ -270,6 +313,12 @@ def _find_settings(
         return tls
     route = explanation.taken.route
     return {**list_settings(route), **side.list_settings(route), **tls}
+
+
+def _is_answered_preflight(explanation: Explanation) -> bool:
+    """Say whether a call is a preflight of browsers that the proxy answers by its CORS policy."""
+    taken = explanation.taken
+    return taken is not None and cors.answer_preflight(taken.route, explanation.call) is not None
 
 
 def _make_unserved(side: Side) -> Answer:
@@ -288,7 +337,7 @@ def _list_unread(side: Side) -> Iterator[str]:
 def _list_reply_parts(explanation: Explanation) -> Iterator[str]:
     """Yield what of a proxy's own reply its summary does not say."""
     reply = explanation.case.answer.proxy_reply if explanation.case else None
-    if reply is None:
+    if reply is None or _is_answered_preflight(explanation):
         return
     if reply.body:
         yield f"body {shorten(reply.body)!r}"
@@ -309,13 +358,16 @@ def _list_parts(explanation: Explanation) -> tuple[object, ...]:
     if case is None:
         return ("outside",)
     answer = case.answer
+    reply = answer.proxy_reply
+    if reply and _is_answered_preflight(explanation):
+        reply = replace(reply, response_headers=())  # they are compared as a setting
     return (
         frozenset(
             (destination.host, destination.labels, round(share, 9), arrival)
             for (destination, share), arrival in zip(case.shares, answer.arrivals, strict=False)
             if share
         ),
-        answer.proxy_reply,
+        reply,
         answer.proxy_reply_share,
         answer.refuses_tls,
         answer.min_seconds,

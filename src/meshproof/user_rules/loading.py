@@ -75,7 +75,8 @@ class ReadingOptions:
     stand on. `intent` are files of expectations, beside `meshproof.yaml` in the folders of rules.
     `no_render` leaves kustomizations and charts as they are.
     With `no_lint` the rules are not linted. With `keeps_undefined` a destination whose subset no
-    object here defines is explained as one that cannot answer, although it may be elsewhere.
+    object here defines is explained as one that cannot answer, although it may be elsewhere, and
+    there need not be a case.
     """
 
     exclude: tuple[str, ...] = ()
@@ -375,7 +376,9 @@ def _check_objects(
             known = replace(surroundings, unread=unread)
             is_all_read = not (are_live or unread or contents.variants)
             takes = partial(_is_dead_end, is_sure=keeps_undefined, is_all_read=is_all_read)
-            return _build_user_rules(objects.documents, are_live, known, takes)
+            return _build_user_rules(
+                objects.documents, are_live, known, takes, may_be_empty=keeps_undefined
+            )
         except _RefusedRules as refused:
             errors: Sequence[BadRules] = refused.errors
         except BadRules as error:
@@ -417,11 +420,14 @@ def _build_user_rules(
     are_live: bool,
     surroundings: Surroundings,
     is_dead_end: Callable[[UndefinedSubset], bool],
+    *,
+    may_be_empty: bool = False,
 ) -> UserRules:
     """Read rules and known hosts from documents and derive the cases.
 
     Raises BadRules with file and line, or _RefusedRules; `are_live` also for hosts without a
-    Service. An undefined subset with `is_dead_end` is none: requests end there.
+    Service. An undefined subset with `is_dead_end` is none: requests end there. With `may_be_empty`
+    rules from which no case follows are no error.
     """
     rule_documents = [document for document in documents if _is_rule(document)]
     for document in documents:
@@ -455,15 +461,7 @@ def _build_user_rules(
     )
     if are_live:
         check_hosts(rule_set, known_hosts)
-    plan = derive.derive(
-        rule_set,
-        known_hosts.http_ports,
-        known_hosts.world.list_lone_namespaces(),
-        known_hosts.select_absent(host for table in rule_set.tables for host in table.hosts),
-    )
-    plan = mark_dead_ends(plan, known_hosts, rule_set)
-    workloads = Workloads(plan_echo_workloads(rule_set, known_hosts))
-    plan = judge_splits_once(merge_twins(plan, workloads), workloads)
+    plan = _derive_plan(rule_set, known_hosts, may_be_empty=may_be_empty)
     return UserRules(
         rule_set,
         plan,
@@ -471,6 +469,26 @@ def _build_user_rules(
         tuple(gaps.find_unproven_fields(documents, _list_shown_keys(plan))),
         documents=tuple(documents),
     )
+
+
+def _derive_plan(rule_set: RuleSet, known_hosts: KnownHosts, *, may_be_empty: bool) -> Plan:
+    """Return the cases of rules. Raises BadRules as `derive.derive` does."""
+    plan = derive.derive(
+        rule_set,
+        known_hosts.http_ports,
+        known_hosts.world.list_lone_namespaces(),
+        known_hosts.select_absent(host for table in rule_set.tables for host in table.hosts),
+        may_be_empty=may_be_empty,
+    )
+    plan = mark_dead_ends(plan, known_hosts, rule_set)
+    workloads = Workloads(plan_echo_workloads(rule_set, known_hosts))
+    return judge_splits_once(merge_twins(plan, workloads), workloads)
+
+
+def date_rules(user_rules: UserRules, rule_set: RuleSet) -> UserRules:
+    """Return the rules with other ages of their objects, and the cases that follow from these."""
+    plan = _derive_plan(rule_set, user_rules.known_hosts, may_be_empty=True)
+    return replace(user_rules, rules=rule_set, plan=plan)
 
 
 def _list_shown_keys(plan: Plan) -> set[At]:

@@ -14,13 +14,14 @@ from meshproof.rules.model import Mirror, Route, StringMatch, Target
 #: Name of a setting -> its text -> both in words.
 Settings = Mapping[str, str]
 
+CORS = "CORS"
 #: Name of a setting -> what a route without it does.
 _ABSENT = {
     "timeout": "no timeout",
     "retries": "the mesh's own retries",
     "delay": "no share is delayed",
     "copies": "no copies",
-    "CORS": "no corsPolicy",
+    CORS: "no corsPolicy",
     "headers": "the same headers for each weight",
     "TLS": "no TLS at its Gateway",
 }
@@ -43,7 +44,7 @@ def list_settings(route: Route) -> Settings:
         if fault and is_partly_delayed
         else "",
         "copies": _describe_copies(route.mirrors),
-        "CORS": _describe_cors(route.cors) if route.cors else "",
+        CORS: _describe_cors(route.cors) if route.cors else "",
         "headers": "; ".join(_describe_weighted_headers(route)),
     }
     return {name: text for name, text in texts.items() if text}
