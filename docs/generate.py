@@ -31,6 +31,7 @@ from typing import Any
 from meshproof import cli
 from meshproof.base import errors
 from meshproof.base.clues import Clue
+from meshproof.base.place import Place
 from meshproof.mesh.protocol import Served
 from meshproof.options import table
 from meshproof.rules import judge_options
@@ -55,7 +56,7 @@ COMMANDS = (
     *("rbac", "cleanup", "images", "istiod", "mesh", "judge", "report", "completion"),
 )
 RECORDS = (
-    *(Run, Result, Failure, Cause, Clue, Remark, Check, Served, Verdict, Settings, Origin),
+    *(Run, Result, Failure, Cause, Clue, Place, Remark, Check, Served, Verdict, Settings, Origin),
     WrongSplit,
 )
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from meshproof.base.place import Place
 from meshproof.run.broken import group_by_cause, has_cause
-from meshproof.run.figures import split_place
 from meshproof.run.record import Outcome, Result, Run
 
 from . import _phrases
@@ -100,10 +100,11 @@ def _list_unreached(run: Run) -> Iterator[Problem]:
         yield _place(Level.ERROR, "unreached", remark.text, str(remark), remark.place)
 
 
-def _place(level: Level, name: str, title: str, text: str, place: str) -> Problem:
-    """Return a problem at `place` (file:line)."""
-    file, line = split_place(place)
-    return Problem(level, name, title, text, _make_relative(file), line)
+def _place(level: Level, name: str, title: str, text: str, place: Place | None) -> Problem:
+    """Return a problem at `place`; of no place without it."""
+    if place is None:
+        return Problem(level, name, title, text)
+    return Problem(level, name, title, text, _make_relative(place.file), place.line)
 
 
 def _make_relative(file: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshproof.base.errors import pluralize
-from meshproof.run.figures import split_place
 from meshproof.run.record import Check, Outcome, Result
 from meshproof.verdict.phrases import format_answers, format_percent
 
@@ -34,7 +33,7 @@ class RouteCases:
     @property
     def file(self) -> str:
         """The file of the route, as given by the user."""
-        return split_place(self._own_case.rule)[0]
+        return self._own_case.rule.file if self._own_case.rule else ""
 
     @property
     def _own_case(self) -> Result:
@@ -42,18 +41,23 @@ class RouteCases:
 
         What just misses an earlier route ends here, too, with a place there: the last place counts.
         """
-        return max(self.results, key=lambda result: split_place(result.rule)[1])
+        return max(self.results, key=_get_line)
 
     def render(self, width: int) -> str:
         """Return the row: its own case, how many cases, line in the file; `width` columns."""
         cases = pluralize(len(self.results), "case")
         if self.broken:
             cases = f"{len(self.broken)} of {cases} not passed"
-        line = split_place(self._own_case.rule)[1]
+        line = _get_line(self._own_case)
         place = f":{line}" if line else ""
         tail = f"  {cases:>9} {place:>6}".rstrip()
         room = max(width - len(tail), 10)
         return f"{_shorten(self._own_case.promise, room):<{room}}{tail}"
+
+
+def _get_line(result: Result) -> int:
+    """Return the line of a result's rule (0: not known)."""
+    return result.rule.line if result.rule else 0
 
 
 def render_shares(results: Sequence[Result], *, draws_unicode: bool) -> str:

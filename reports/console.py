@@ -173,7 +173,7 @@ class Writer:
         name = escape_line(result.name)
         if len(name) <= name_width and not result.is_user_case:
             return f"{name:<{name_width}} {result.outcome:<14} {duration:>9}"
-        place = [escape_line(result.rule)] if result.is_user_case else []
+        place = [escape_line(str(result.rule))] if result.rule and result.is_user_case else []
         return "  ".join([name, result.outcome, duration, *place])
 
     def _print_shares(self, results: Sequence[Result], indent: str) -> None:

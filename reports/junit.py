@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from meshproof.base.escaping import escape_line, escape_text
 from meshproof.run.failure import Failure
-from meshproof.run.figures import list_check_figures, split_place
+from meshproof.run.figures import list_check_figures
 from meshproof.run.record import Outcome, Result, Run
 
 from . import _files, _phrases
@@ -34,7 +34,7 @@ class Writer(WriterAtEnd):
 
         results_by_file: dict[str, list[Result]] = {"": []}
         for result in run.results:
-            file = split_place(result.rule)[0] if result.is_user_case else ""
+            file = result.rule.file if result.rule and result.is_user_case else ""
             results_by_file.setdefault(file, []).append(result)
         document = junitparser.JUnitXml("meshproof")
         for file, results in results_by_file.items():
@@ -84,16 +84,15 @@ def _build_case(result: Result) -> junitparser.TestCase:
         classname=escape_line(f"meshproof.{result.promise}"),
         time=round(result.seconds, 3),
     )
-    file, line = split_place(result.rule)
-    if line:  # what servers that show a case in its file read
-        case._elem.set("file", escape_line(file))
-        case._elem.set("line", str(line))
+    if result.rule and result.rule.line:  # what servers that show a case in its file read
+        case._elem.set("file", escape_line(result.rule.file))
+        case._elem.set("line", str(result.rule.line))
     properties = junitparser.Properties()  # type: ignore[no-untyped-call]  # bare in junitparser
     for check in result.checks:
         for name, value in list_check_figures(check):
             properties.add_property(junitparser.Property(escape_line(name), escape_line(value)))
     if result.rule:
-        properties.add_property(junitparser.Property("rule", escape_line(result.rule)))
+        properties.add_property(junitparser.Property("rule", escape_line(str(result.rule))))
     for warning in result.warnings:
         properties.add_property(junitparser.Property("lint", escape_line(str(warning))))
     if result.served:

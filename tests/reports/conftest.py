@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pytest
 
 from meshproof.base.clues import Clue
+from meshproof.base.place import Place
 from meshproof.mesh.protocol import Served
+from meshproof.run.cause import Cause
 from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
+from meshproof.run.remark import Remark
 from meshproof.verdict import Settings, judge
 
 SETTINGS = Settings(alpha=1e-6, alpha_independence=1e-6)
@@ -44,7 +48,7 @@ def build_kept_results() -> list[Result]:
             title="reviews answers from v3 and from no other version",
             outcome=Outcome.PASSED,
             dialect="VirtualService",
-            rule="manifests/rules/v3_only/v1.yaml:8",
+            rule=Place("manifests/rules/v3_only/v1.yaml", 8),
             checks=(build_check("reviews is v3 only", ["v3"] * 2000, only_v3),),
             seconds=1.34,
             served=SERVED,
@@ -54,7 +58,7 @@ def build_kept_results() -> list[Result]:
             title="the cookie user=burr leads to v3; nobody else is moved",
             outcome=Outcome.PASSED,
             dialect="RouteRule",
-            rule="manifests/rules/cookie_burr/v1alpha2.yaml:14",
+            rule=Place("manifests/rules/cookie_burr/v1alpha2.yaml", 14),
             checks=(burr, everyone_else),
             seconds=2.71,
         ),
@@ -70,7 +74,7 @@ def build_broken_results() -> list[Result]:
             title="half of the orders go to each version",
             outcome=Outcome.FAILED,
             dialect="VirtualService",
-            rule="manifests/rules/split_half/v1.yaml:21",
+            rule=Place("manifests/rules/split_half/v1.yaml", 21),
             checks=(
                 build_check(
                     "orders is half and half", draw_labels(1, v1=60, v2=40), half, by="orders"
@@ -87,7 +91,7 @@ def build_broken_results() -> list[Result]:
             title="half of the orders go to each version",
             outcome=Outcome.FAILED,
             dialect="RouteRule",
-            rule="manifests/rules/split_half/v1alpha2.yaml:11",
+            rule=Place("manifests/rules/split_half/v1alpha2.yaml", 11),
             checks=(turns,),
             failure=Failure(
                 f"orders is half and half: {turns.verdict.statement}",
@@ -173,15 +177,17 @@ def hostile_run() -> Run:
     """Names and answers as a stranger may choose them: markup, escapes, commands, surrogates."""
     nasty = "<script>alert(1)</script> & \x1b[31m\x00 \ud800\r\n::error::x\n##vso[x]\u202e\u2028"
     judged = build_check(nasty, [nasty, "v1"] * 500, {"v1": 50, nasty: 50}, nasty)
-    return build_run(
-        [
-            Result(
-                promise=nasty,
-                title=nasty,
-                outcome=Outcome.FAILED,
-                rule=nasty,
-                failure=Failure(nasty, diagnosis=nasty),
-                checks=(judged,),
-            )
-        ]
+    remark = Remark(Place(nasty, 7), f"warned: {nasty}", nasty)
+    cause = Cause(nasty, Place(nasty, 7), nasty, (nasty,), nasty)
+    result = Result(
+        promise=nasty,
+        title=nasty,
+        outcome=Outcome.FAILED,
+        rule=Place(nasty),
+        checks=(judged,),
+        warnings=(remark,),
     )
+    failures = (Failure(nasty, diagnosis=nasty), Failure(nasty, root_cause=cause))
+    run = build_run([replace(result, failure=failure) for failure in failures])
+    run.unreached.append(remark)
+    return run

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshproof.base.place import Place
 from meshproof.reports import conformance, history, html, junit, prometheus, record, sarif
 from meshproof.reports._gitlab import _build_entry
 from meshproof.reports._phrases import render_headline
@@ -25,12 +26,12 @@ MODULES = (conformance, history, html, junit, prometheus, record, sarif)
 
 
 def build_result(
-    number: int, outcome: Outcome, place: int, features: tuple[str, ...] = ()
+    number: int, outcome: Outcome, line: int, features: tuple[str, ...] = ()
 ) -> Result:
-    """Return the result of a promise (place 0), or of a case at a line of the user's rules."""
+    """Return the result of a promise (line 0), or of a case at a line of the user's rules."""
     failure = Failure(f"failure {number}") if outcome in RED else None
     reason = "" if failure or outcome is Outcome.PASSED else "no reason"
-    rule, route = (f"k8s/shop.yaml:{place}", "shop") if place else ("", "")
+    rule, route = (Place("k8s/shop.yaml", line), "shop") if line else (None, "")
     return Result(
         f"promise {number}",
         "",
@@ -54,7 +55,7 @@ def draw_run(draw: st.DrawFn) -> Run:
     run.interrupted = draw(st.booleans())
     run.error = draw(st.sampled_from(["", "", "no space left"]))
     if draw(st.booleans()):
-        run.unreached.append(Remark("k8s/shop.yaml:9", "route 2 is unreached"))
+        run.unreached.append(Remark(Place("k8s/shop.yaml", 9), "route 2 is unreached"))
     return run
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from meshproof.base.place import Place
 from meshproof.reports import console, html, junit
 from meshproof.run.broken import group_by_cause
 from meshproof.run.cause import Cause
@@ -16,12 +17,14 @@ from tests.reports.conftest import CURL
 
 SUBSET = Cause(
     "subset v3 of web selects no pod",
-    "k8s/shop.yaml:17",
+    Place("k8s/shop.yaml", 17),
     "wants version=v3; its pods have " + " or ".join(f"version=v{n}" for n in range(40)),
     ("labels that its pods have", "if they are kept elsewhere: --inventory PATH"),
     "MP0504",
 )
-TYPO = Cause("no Service has the host wbe", "k8s/shop.yaml:30", "", ("host: web",), "MP0507")
+TYPO = Cause(
+    "no Service has the host wbe", Place("k8s/shop.yaml", 30), "", ("host: web",), "MP0507"
+)
 LONG = "a case whose name goes on and on " * 6
 
 
@@ -120,8 +123,8 @@ def test_a_record_keeps_the_causes(run: Run) -> None:
     assert [result.failure for result in read_results] == [result.failure for result in run.results]
 
 
-LINT = Cause("web has no port 81", "k8s/shop.yaml:38", "Port absent", ("80",), "MP0510")
-REMARK = Remark("k8s/shop.yaml:40", "4 tries do not fit into 1s", "MP0601")
+LINT = Cause("web has no port 81", Place("k8s/shop.yaml", 38), "Port absent", ("80",), "MP0510")
+REMARK = Remark(Place("k8s/shop.yaml", 40), "4 tries do not fit into 1s", "MP0601")
 WARNING = "MP0601 k8s/shop.yaml:40: 4 tries do not fit into 1s"
 
 
@@ -145,7 +148,7 @@ def test_a_warning_stands_beside_the_first_case_of_its_route(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     results = [
-        Result(name, "", Outcome.PASSED, rule="k8s/shop.yaml:30", route="rest", warnings=(REMARK,))
+        Result(name, "", Outcome.PASSED, rule=TYPO.place, route="rest", warnings=(REMARK,))
         for name in ("first", "second")
     ]
     run = Run("0", "local", "", "", "", results=results)

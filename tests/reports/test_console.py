@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from meshproof.base.place import Place
 from meshproof.reports import console
 from meshproof.run.record import Outcome, Result, Run
 from tests.obeyed import find_obeyed
@@ -171,7 +172,8 @@ def test_shares_are_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def build_case(name: str, route: str, line: int, outcome: Outcome = Outcome.PASSED) -> Result:
-    return Result(name, "", outcome, rule=f"k8s/shop.yaml:{line}", route=route, reason="no answer")
+    rule = Place("k8s/shop.yaml", line)
+    return Result(name, "", outcome, rule=rule, route=route, reason="no answer")
 
 
 def test_a_route_is_one_row_with_its_cases(

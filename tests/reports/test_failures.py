@@ -9,6 +9,7 @@ import pytest
 
 from meshproof.base.clues import Clue
 from meshproof.base.errors import Inconclusive
+from meshproof.base.place import Place
 from meshproof.reports import console, html, junit, record
 from meshproof.run.cause import Cause
 from meshproof.run.failure import BrokenPromise, Failure
@@ -32,7 +33,7 @@ FAILURE = Failure(
 @pytest.fixture
 def run_with_failure() -> Run:
     result = Result(
-        "v1 only", "only v1 answers", Outcome.FAILED, failure=FAILURE, rule="rules.yaml:7"
+        "v1 only", "only v1 answers", Outcome.FAILED, failure=FAILURE, rule=Place("rules.yaml", 7)
     )
     return Run("0.1.0", "local", "proven", "meshproof test", "2026-12-01", results=[result])
 
@@ -50,7 +51,7 @@ def test_parts_are_the_fields(run_with_failure: Run) -> None:
 
 
 def test_each_part_is_there_once() -> None:
-    failure = Failure("v2 answered", root_cause=Cause("a", "b.yaml:1", "c", ("d",)))
+    failure = Failure("v2 answered", root_cause=Cause("a", Place("b.yaml", 1), "c", ("d",)))
     assert failure.parts == [("because", "a (b.yaml:1): c"), ("repair", "d")]
 
 

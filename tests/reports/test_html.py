@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from meshproof.base.place import Place
 from meshproof.reports import html
 from meshproof.run.failure import Failure
 from meshproof.run.record import Outcome, Result, Run
@@ -105,9 +106,10 @@ def test_names_from_strangers_stay_text(hostile_run: Run, tmp_path: Path) -> Non
 
 
 def test_a_remark_is_shown_like_any_other_text(empty_run: Run, tmp_path: Path) -> None:
-    remark = Remark("a.yaml:3", "route <script>alert(1)</script> \x1b[31m\x00\u202e", "MP0601")
+    place = Place("a.yaml", 3)
+    remark = Remark(place, "route <script>alert(1)</script> \x1b[31m\x00\u202e", "MP0601")
     run = Run.from_json(empty_run.to_json())
-    run.results.append(Result("shop", "", Outcome.PASSED, rule="a.yaml:3", warnings=(remark,)))
+    run.results.append(Result("shop", "", Outcome.PASSED, rule=place, warnings=(remark,)))
     run.unreached.append(remark)
     page = write_page(run, tmp_path)
     shown = r"MP0601 a.yaml:3: route <script>alert(1)</script> \x1b[31m\x00\u202e"

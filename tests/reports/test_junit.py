@@ -4,6 +4,7 @@ from pathlib import Path
 import junitparser
 import pytest
 
+from meshproof.base.place import Place
 from meshproof.reports import junit
 from meshproof.run.record import Outcome, Result, Run
 
@@ -60,7 +61,7 @@ def test_every_check_has_its_figures(green_run: Run, tmp_path: Path) -> None:
 def test_each_file_of_the_users_rules_has_its_suite(green_run: Run, tmp_path: Path) -> None:
     run = Run.from_json(green_run.to_json())
     run.results += [
-        Result(name, "", Outcome.PASSED, rule=f"k8s/{file}:{line}", route="r", seconds=0.5)
+        Result(name, "", Outcome.PASSED, rule=Place(f"k8s/{file}", line), route="r", seconds=0.5)
         for name, file, line in (("a", "x.yaml", 3), ("b", "y.yaml", 4), ("c", "x.yaml", 5))
     ]
     suites = {
@@ -77,7 +78,7 @@ def test_each_file_of_the_users_rules_has_its_suite(green_run: Run, tmp_path: Pa
 
 def test_a_red_run_of_user_rules_alone_has_no_empty_suite(empty_run: Run, tmp_path: Path) -> None:
     run = Run.from_json(empty_run.to_json())
-    run.results.append(Result("a", "", Outcome.FAILED, rule="k8s/x.yaml:3", route="r"))
+    run.results.append(Result("a", "", Outcome.FAILED, rule=Place("k8s/x.yaml", 3), route="r"))
     assert [suite.attrib["name"] for suite in write_junit(run, tmp_path)] == ["k8s/x.yaml"]
 
 

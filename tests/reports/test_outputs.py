@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from meshproof.base.place import Place
 from meshproof.cli import main
 from meshproof.reports import sarif
 from meshproof.reports._problems import Level, list_problems
@@ -19,8 +20,9 @@ from tests.command import run_command
 
 RUN_SCHEMA = json.loads((ROOT / "docs/reference/run.schema.json").read_text())
 SARIF_SCHEMA = json.loads((ROOT / "tests/lint/sarif-2.1.0-rtm.5.json").read_text())
-SUBSET = Cause("subset canary selects no pod", "k8s/shop.yaml:12", repairs=("version: v2",))
-WARNING = Remark("k8s/shop.yaml:40", "4 tries do not fit into 1s", "MP0601")
+SHOP = "k8s/shop.yaml"
+SUBSET = Cause("subset canary selects no pod", Place(SHOP, 12), repairs=("version: v2",))
+WARNING = Remark(Place(SHOP, 40), "4 tries do not fit into 1s", "MP0601")
 RUNS = ("mixed_run", "green_run", "empty_run", "hostile_run", "broken_run")
 
 
@@ -30,20 +32,20 @@ def broken_run(green_run: Run) -> Run:
     failure = Failure("503", root_cause=SUBSET)
     run = Run.from_json(green_run.to_json())
     run.results += [
-        Result("shop: /a", "", Outcome.FAILED, failure=failure, rule="k8s/shop.yaml:10", route="a"),
-        Result("shop: /b", "", Outcome.FAILED, failure=failure, rule="k8s/shop.yaml:14", route="b"),
+        Result("shop: /a", "", Outcome.FAILED, failure=failure, rule=Place(SHOP, 10), route="a"),
+        Result("shop: /b", "", Outcome.FAILED, failure=failure, rule=Place(SHOP, 14), route="b"),
         Result(
             "shop: /c",
             "",
             Outcome.INCONCLUSIVE,
             failure=Failure("too few"),
-            rule="k8s/shop.yaml:40",
+            rule=Place(SHOP, 40),
             route="c",
             warnings=(WARNING,),
         ),
-        Result("shop: /d", "", Outcome.PASSED, rule="k8s/shop.yaml:44", warnings=(WARNING,)),
+        Result("shop: /d", "", Outcome.PASSED, rule=Place(SHOP, 44), warnings=(WARNING,)),
     ]
-    run.unreached.append(Remark("k8s/shop.yaml:50", "route 4 of shop is unreached: no port"))
+    run.unreached.append(Remark(Place(SHOP, 50), "route 4 of shop is unreached: no port"))
     return run
 
 
@@ -147,7 +149,10 @@ def test_a_file_below_the_current_folder_is_relative(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = Run.from_json(empty_run.to_json())
-    run.unreached += [Remark(f"{tmp_path}/k8s/a.yaml:3", "x"), Remark("/elsewhere/b.yaml:4", "y")]
+    run.unreached += [
+        Remark(Place(f"{tmp_path}/k8s/a.yaml", 3), "x"),
+        Remark(Place("/elsewhere/b.yaml", 4), "y"),
+    ]
     files = [problem.file for problem in list_problems(run)]
     assert files == ["k8s/a.yaml", "/elsewhere/b.yaml"]
 
@@ -192,8 +197,8 @@ def test_nothing_of_a_stranger_is_a_command_to_github(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     output = print_run(Run.from_json(hostile_run.to_json()), "github", tmp_path, capsys)
     commands = [line for line in output.splitlines() if line.lstrip().startswith("::")]
-    assert len(commands) == 1
-    assert commands[0].startswith("::error file=")
+    assert len(commands) == len(list_problems(hostile_run))
+    assert all(command.startswith(("::error file=", "::warning file=")) for command in commands)
     assert not {"\x1b", "\u202e", "\u2028", "\x00"} & set(output + summary.read_text())
     assert "<script>" not in summary.read_text()
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from meshproof.base.place import Place
+
 RULES = Path(__file__).with_name("delegates.yaml")
 pytestmark = pytest.mark.local
 Run = Callable[..., Any]
@@ -38,7 +40,7 @@ def test_the_merged_routes_and_the_callers_are_proven(meshproof: Run) -> None:
     assert ended.code == 0, ended.output
     named = {CART, CART_MISSED, STOCK, CALLED, OTHER_CALLER, OTHER_NAMESPACE}
     assert named <= set(ended.results), sorted(ended.results)
-    assert ended.results[CART].rule == f"{RULES}:27"
+    assert ended.results[CART].rule == Place(str(RULES), 27)
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meshproof.base.place import Place
 from meshproof.mesh.echo.workloads import collect_ports
 from meshproof.run.cause import Cause
 from meshproof.user_rules import loading
@@ -76,7 +77,7 @@ def test_another_port_is_a_dead_end_of_its_own_cases_alone(meshproof: Run, tmp_p
     assert causes == {
         Cause(
             "ratings has no port 9080",
-            "rules.yaml:11",
+            Place("rules.yaml", 11),
             "its Service has 8080; port 9080 is asked for, the one that was called",
             ("port: {number: 8080}",),
             "MP0510",

@@ -167,7 +167,7 @@ def _print_proof(
     print_message(output)
     for result in results:
         if result.outcome is not Outcome.PASSED:
-            place = proof.describe_place(result.rule, source)
+            place = proof.describe_place(result.rule, source) if result.rule else result.name
             print_message(f"{place}: {result.outcome}: {result.promise}")
     verb = "not the same" if code == errors.EXIT_FAILED else "not proven"
     print_message(f"{verb}: {direction.description}")

@@ -32,6 +32,7 @@ from meshproof.rules.legacy.ingress import read_paths
 from meshproof.rules.model import Route, RouteTable, RuleSet, Target
 
 if TYPE_CHECKING:
+    from meshproof.base.place import Place
     from meshproof.user_rules.changes import Change
     from meshproof.user_rules.loading import UserRules
 
@@ -447,17 +448,14 @@ def find_changes(directions: Sequence[Direction], name: str) -> list[Change]:
     return group_changes(compare_requests(before, after))
 
 
-def describe_place(position: str, source: Source) -> str:
-    """Return a place (`file:line`) with the name of the legacy rule there, if any."""
-    file, _, line = position.rpartition(":")
-    documents = [
-        document for document in source.legacy if document.at.file == file and line.isdigit()
-    ]
-    documents_before = [document for document in documents if document.at.line <= int(line)]
+def describe_place(place: Place, source: Source) -> str:
+    """Return a place with the name of the legacy rule there, if any."""
+    documents = [document for document in source.legacy if document.at.file == place.file]
+    documents_before = [document for document in documents if document.at.line <= place.line]
     if not documents_before:
-        return position
+        return str(place)
     rule = max(documents_before, key=lambda document: document.at)
-    return f"{position}: {rule.kind} '{rule.name}'"
+    return f"{place}: {rule.kind} '{rule.name}'"
 
 
 def is_provable_on_mesh(part: Part) -> bool:

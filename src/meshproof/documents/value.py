@@ -17,6 +17,7 @@ from meshproof.base.errors import (
     suggest_nearest,
 )
 from meshproof.base.escaping import escape_line
+from meshproof.base.place import Place
 
 E = TypeVar("E", bound=BadRules)
 Scalar = str | int | float | bool | None
@@ -36,6 +37,11 @@ class At(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+    @property
+    def place(self) -> Place:
+        """The file and line of the position: what a record of it holds."""
+        return Place(self.file, self.line)
 
     @property
     def rendered_by(self) -> str:

@@ -21,6 +21,7 @@ from meshproof.verdict import Outcome as Judged
 from meshproof.verdict.phrases import describe_expected
 
 if TYPE_CHECKING:
+    from meshproof.base.place import Place
     from meshproof.rules.judge_options import Options
     from meshproof.run.remark import Remark
     from meshproof.traffic.failure_analysis import Explanation
@@ -33,9 +34,8 @@ _EVIDENCE = pytest.StashKey["Evidence"]()
 class Evidence:
     """What a test collects for its report: its rule, its checks and the reason of each verdict.
 
-    `rule`: file:line of the rule. `route`: which route a case is of. `code`, `warnings`: what
-    lint says of the rule, or of the route. `has_match`: the rule holds
-    for some requests only.
+    `rule`: its place. `route`: which route a case is of. `code`, `warnings`: what lint says of
+    the rule, or of the route. `has_match`: the rule holds for some requests only.
     `options`: for each of its rules, the options that it sets for the judge.
     `explanations`: one for each check, None where a check had labels and no visits.
     `max_checks`: how often the test may judge; 0 if it has no judge.
@@ -43,7 +43,7 @@ class Evidence:
     """
 
     dialect: str = ""
-    rule: str = ""
+    rule: Place | None = None
     route: str = ""
     code: str = ""
     warnings: tuple[Remark, ...] = ()

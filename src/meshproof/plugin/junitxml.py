@@ -19,8 +19,10 @@ import pytest
 if TYPE_CHECKING:
     from meshproof.plugin.evidence import Evidence
 
-#: Properties of a test case: the place of its rule, and the file of a user's rules that it is of.
-_RULE, _RULE_FILE = "meshproof rule", "meshproof rule file"
+#: Properties of a test case: the file of its rule and the line there.
+_FILE, _LINE = "meshproof rule file", "meshproof rule line"
+#: The same: the suite of the file of a user's rules that the case is of.
+_SUITE = "meshproof suite"
 #: Attribute of a suite -> the element of its cases that it counts.
 _COUNTED = {"tests": "", "failures": "failure", "errors": "error", "skipped": "skipped"}
 
@@ -41,15 +43,16 @@ def pytest_runtest_makereport(
 def _list_properties(evidence: Evidence) -> Iterator[tuple[str, object]]:
     """Yield the properties of a test: figures of its checks, place of its rule, lint's remarks."""
     from meshproof.base.escaping import escape_line
-    from meshproof.run.figures import list_check_figures, split_place
+    from meshproof.run.figures import list_check_figures
 
     for check in evidence.checks:
         for name, value in list_check_figures(check):
             yield escape_line(name), escape_line(value)
     if evidence.rule:
-        yield _RULE, escape_line(evidence.rule)
+        file = escape_line(evidence.rule.file)
+        yield from ((_FILE, file), (_LINE, evidence.rule.line))
         if not evidence.dialect:
-            yield _RULE_FILE, escape_line(split_place(evidence.rule)[0])
+            yield _SUITE, file
     for warning in evidence.warnings:
         yield "lint", escape_line(str(warning))
 
@@ -62,7 +65,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
     if option and not hasattr(session.config, "workerinput"):
         path = Path(os.path.expanduser(os.path.expandvars(option)))  # as pytest reads it
         with suppress(OSError, ET.ParseError):  # pytest has said why there is no report
-            if not path.is_symlink() and _RULE.encode() in path.read_bytes():
+            if not path.is_symlink() and _FILE.encode() in path.read_bytes():
                 _complete_report(path)
     return ended
 
@@ -70,17 +73,15 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 def _complete_report(path: Path) -> None:
     """Set `file` and `line` of each case with a rule, and move those of user rules to suites."""
     from meshproof.base.files import write_atomically
-    from meshproof.run.figures import split_place
 
     document = ET.parse(path)  # nosec B314: pytest has just written it
     root = document.getroot()
     suites: dict[str, ET.Element] = {}
     for suite in list(root.iter("testsuite")):
         for case in suite.findall("testcase"):
-            file, line = split_place(_read_property(case, _RULE))
-            if line:
-                case.attrib |= {"file": file, "line": str(line)}
-            if name := _read_property(case, _RULE_FILE):
+            if file := _read_property(case, _FILE):
+                case.attrib |= {"file": file, "line": _read_property(case, _LINE)}
+            if name := _read_property(case, _SUITE):
                 suite.remove(case)
                 if name not in suites:
                     suites[name] = ET.SubElement(root, "testsuite", {**suite.attrib, "name": name})

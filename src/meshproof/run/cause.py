@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meshproof.base.place import Place
+
 
 @dataclass(frozen=True)
 class Cause:
     """Why cases are broken, as fields; equal causes are one.
 
-    `what` says in one line what is wrong, at `place` (file:line). `detail` says why, `repairs` are
+    `what` says in one line what is wrong, at `place`. `detail` says why, `repairs` are
     the ways to mend it, `code` is that of the lint finding, each empty if there is none.
     """
 
     what: str
-    place: str
+    place: Place
     detail: str = ""
     repairs: tuple[str, ...] = ()
     code: str = ""

@@ -9,12 +9,6 @@ from meshproof.verdict.phrases import describe_bound
 from meshproof.verdict.report import compute_false_alarm_rate
 
 
-def split_place(place: str) -> tuple[str, int]:
-    """Return file and line (0: not known) of a place such as `routes.yaml:12`."""
-    file, _, line = place.rpartition(":")
-    return (file, int(line)) if line.isdecimal() else (place, 0)
-
-
 def name_check(check: Check) -> str:
     """Return the name of the check, or the app that it judges if it has none."""
     return check.name or check.by

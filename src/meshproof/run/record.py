@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from meshproof.base import errors
 from meshproof.base.clues import Clue
 from meshproof.base.escaping import escape_text
+from meshproof.base.place import Place
 from meshproof.mesh.protocol import Served
 from meshproof.run.cause import Cause
 from meshproof.run.failure import Failure
@@ -95,7 +96,7 @@ class Result:
     """What became of one promise in one dialect.
 
     `promise` is its name ("v3 only"), `title` the sentence that it keeps, `dialect` the language of
-    its rules ("VirtualService", "RouteRule" or "" without rules), `rule` the file:line of the rule,
+    its rules ("VirtualService", "RouteRule" or "" without rules), `rule` the place of the rule,
     `failure` says why it was not kept (None where it was), `reason` why it was skipped or is not
     supported ("" else), `how_to_get` what to do about that ("" for nothing), `seconds` the time it
     took, `exit_code` that of the error that ended it (0: none of its own), `served` how the mesh
@@ -113,7 +114,7 @@ class Result:
     failure: Failure | None = None
     reason: str = ""
     how_to_get: str = ""
-    rule: str = ""
+    rule: Place | None = None
     checks: tuple[Check, ...] = ()
     seconds: float = 0.0
     exit_code: int = 0
@@ -289,12 +290,18 @@ class Run:
             served = item.pop("served", None)
             item |= {"outcome": Outcome(item["outcome"]), "checks": tuple(checks)}
             item["features"] = tuple(item.get("features", ()))
-            item["warnings"] = tuple(Remark(**values) for values in item.get("warnings", ()))
+            item["rule"] = Place(**item["rule"]) if item.get("rule") else None
+            item["warnings"] = tuple(map(_read_remark, item.get("warnings", ())))
             if failure := item.pop("failure", None):
                 item["failure"] = _read_failure(failure)
             results.append(Result(**item, served=Served(**served) if served else None))
-        record["unreached"] = [Remark(**values) for values in record.get("unreached", ())]
+        record["unreached"] = list(map(_read_remark, record.get("unreached", ())))
         return cls(**record, results=results)
+
+
+def _read_remark(values: dict[str, Any]) -> Remark:
+    """Return a remark of a record."""
+    return Remark(**{**values, "place": Place(**values["place"])})
 
 
 def _read_failure(values: dict[str, Any]) -> Failure:
@@ -302,7 +309,8 @@ def _read_failure(values: dict[str, Any]) -> Failure:
     clues = tuple(Clue(**clue) for clue in values["clues"])
     cause = values.get("root_cause")
     if cause:
-        cause = Cause(**{**cause, "repairs": tuple(cause["repairs"])})
+        place, repairs = Place(**cause["place"]), tuple(cause["repairs"])
+        cause = Cause(**{**cause, "place": place, "repairs": repairs})
     return Failure(**{**values, "clues": clues, "root_cause": cause})
 
 

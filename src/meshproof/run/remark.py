@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meshproof.base.place import Place
+
 
 @dataclass(frozen=True)
 class Remark:
     """What is to be said of one place of the user's rules.
 
-    `place` is file:line, `code` that of a lint finding ("" for none). Printed in one line.
+    `code` is that of a lint finding ("" for none). Printed in one line.
     """
 
-    place: str
+    place: Place
     text: str
     code: str = ""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from meshproof.base.names import CLUSTER_DOMAIN, is_service
-from meshproof.documents.manifest import At
 from meshproof.documents.schema import find_closest_word
 from meshproof.inventory.world import format_labels
 from meshproof.oracle.dead_ends import DeadEnd, DeadEndKind
@@ -25,7 +24,7 @@ def _explain_absent_service(dead_end: DeadEnd) -> Cause:
     detail = f"other Services of its namespace are known{', such as ' if nearest else ''}"
     return Cause(
         f"no Service has the host {host}",
-        _format_place(dead_end.at),
+        dead_end.at.place,
         detail + (_shorten(nearest, host) if nearest else ""),
         repairs,
         "MP0507",
@@ -35,7 +34,7 @@ def _explain_absent_service(dead_end: DeadEnd) -> Cause:
 def _explain_no_pods(dead_end: DeadEnd) -> Cause:
     return Cause(
         f"Service {dead_end.destination.owner} has no pods",
-        _format_place(dead_end.state.at or dead_end.at),
+        (dead_end.state.at or dead_end.at).place,
         dead_end.state.reason,
         ("a selector that its pods' labels match", _ELSEWHERE.replace("it is", "they are")),
     )
@@ -46,7 +45,7 @@ def _explain_empty_subset(dead_end: DeadEnd) -> Cause:
     pods = state.reason if not state.pods else f"its pods have {state.reason or 'none of these'}"
     return Cause(
         f"subset {destination.subset} of {destination.owner} selects no pod",
-        _format_place(dead_end.subset_at or dead_end.at),
+        (dead_end.subset_at or dead_end.at).place,
         f"wants {format_labels(destination.labels)}; {pods}",
         ("labels that its pods have", _ELSEWHERE.replace("it is", "they are")),
         "MP0504",
@@ -57,7 +56,7 @@ def _explain_unseen_subset(dead_end: DeadEnd) -> Cause:
     return Cause(
         f"callers of namespace {dead_end.caller} see no DestinationRule with the subset of "
         f"{dead_end.destination.owner}",
-        _format_place(dead_end.subset_at or dead_end.at),
+        (dead_end.subset_at or dead_end.at).place,
         "a DestinationRule holds in its own namespace, or in that of the Service or of istiod for "
         "all callers that its exportTo names",
         ("the DestinationRule in the namespace of the Service", _ELSEWHERE),
@@ -70,7 +69,7 @@ def _explain_undefined_subset(dead_end: DeadEnd) -> Cause:
     nearest = find_closest_word(destination.subset, names)
     return Cause(
         f"no DestinationRule defines subset {destination.subset} of {destination.owner}",
-        _format_place(dead_end.at),
+        dead_end.at.place,
         f"{'defined: ' + ', '.join(names) if names else 'none is defined'}, in what is read",
         (f"subset: {nearest}" if nearest else "add it to the subsets of a DestinationRule",),
         "MP0501" if names else "MP0502",
@@ -82,7 +81,7 @@ def _explain_absent_port(dead_end: DeadEnd) -> Cause:
     called = ", the one that was called" if dead_end.is_called_port else ""
     return Cause(
         f"{dead_end.destination.owner} has no port {dead_end.port}",
-        _format_place(dead_end.at),
+        dead_end.at.place,
         f"its Service has {ports}; port {dead_end.port} is asked for{called}",
         (f"port: {{number: {dead_end.ports[0]}}}",),
         "MP0510",
@@ -95,7 +94,7 @@ def _explain_hidden(dead_end: DeadEnd) -> Cause:
     consequence = "refused" if is_refused else "sent past the rule (refused here)"
     return Cause(
         f"a Sidecar hides {host}, or the rule for it, from callers of namespace {caller}",
-        _format_place(dead_end.at),
+        dead_end.at.place,
         "no entry of its egress imports both: to these callers it is an unknown host, to which "
         f"requests are {consequence}",
         (
@@ -109,7 +108,7 @@ def _explain_plaintext(dead_end: DeadEnd) -> Cause:
     host, port = dead_end.destination.host, dead_end.port
     return Cause(
         f"plain HTTP is sent to port {port} of {host}, which speaks TLS",
-        _format_place(dead_end.at),
+        dead_end.at.place,
         "no DestinationRule says that the proxy makes TLS of it",
         (f"trafficPolicy: portLevelSettings: port {port}, tls: {{mode: SIMPLE}}",),
         "MP0606",
@@ -132,11 +131,6 @@ _EXPLAIN: dict[DeadEndKind, Callable[[DeadEnd], Cause]] = {
     DeadEndKind.IMPORT: _explain_hidden,
     DeadEndKind.TLS: _explain_plaintext,
 }
-
-
-def _format_place(at: At) -> str:
-    """Return file and line."""
-    return f"{at.file}:{at.line}"
 
 
 def _shorten(host: str, other_host: str) -> str:

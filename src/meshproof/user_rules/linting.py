@@ -236,9 +236,9 @@ def _build_errors(
 
 def _build_cause(finding: Finding) -> Cause:
     """Return the cause that an error is."""
-    place = f"{finding.at.file}:{finding.at.line}"
     repairs = (finding.suggestion,) if finding.suggestion else ()
-    return Cause(finding.message, place, read_page(finding.code).title, repairs, finding.code)
+    title = read_page(finding.code).title
+    return Cause(finding.message, finding.at.place, title, repairs, finding.code)
 
 
 def _sort_by_route(
@@ -273,4 +273,4 @@ def _get_route_place(plan: Plan, key: tuple[int, int]) -> At:
 
 def _build_remark(warning: Finding) -> Remark:
     """Return the remark that a warning is."""
-    return Remark(str(warning.at), warning.message, warning.code)
+    return Remark(warning.at.place, warning.message, warning.code)

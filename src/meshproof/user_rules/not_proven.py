@@ -44,7 +44,7 @@ def list_unreached(user_rules: UserRules) -> Iterator[Remark]:
         for index, reason in coverage.unreached:
             route = coverage.table.routes[index]
             name = f"{name_route(index, route)} of {coverage.table.name}"
-            yield Remark(str(route.at), f"{name} is unreached: {reason}")
+            yield Remark(route.at.place, f"{name} is unreached: {reason}")
 
 
 def name_route(index: int, route: Route) -> str:
