@@ -357,6 +357,15 @@ def test_a_time_for_each_try_without_retries_is_one_that_istio_ignores() -> None
     )
 
 
+@pytest.mark.parametrize(("value", "pods"), [("true", "another pod"), ("false", "any pod")])
+def test_which_pod_gets_a_further_try_is_not_proven(of: Of, value: str, pods: str) -> None:
+    retries = f"retries: {{attempts: 1, retryOn: 5xx, retryIgnorePreviousHosts: {value}}}"
+    case, *_ = of(retries, match="uri: {exact: /a}").values()
+    assert case.answer.unproven == (
+        f"that a further try goes to {pods} (retryIgnorePreviousHosts)",
+    )
+
+
 RETRIES = {
     "{attempts: 1, retryOn: 5xx}": {
         "once with 500 -> v1": "500 x1",

@@ -97,6 +97,9 @@ def list_unproven(route: Route) -> Iterator[str]:
         if route.retries.per_try_seconds and (route.fault or not _compute_try_delay(route)):
             ignored = "" if route.retries.attempts else ": without retries Istio ignores it"
             yield f"the perTryTimeout of {route.retries.per_try_seconds:.4g} s{ignored}"
+        if route.retries.avoids_tried_pods is not None:
+            other = "another pod" if route.retries.avoids_tried_pods else "any pod"
+            yield f"that a further try goes to {other} (retryIgnorePreviousHosts)"
     if fault.abort_percent:
         yield from (f"the copies for {to_destination(mirror.target)}" for mirror in route.mirrors)
 

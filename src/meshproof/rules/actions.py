@@ -133,9 +133,11 @@ class Cors:
 class Retries:
     """How often a failed request is sent again, and on which conditions (none: the mesh's own).
 
-    `per_try_seconds` limits each try, 0 for no limit.
+    `per_try_seconds` limits each try, 0 for no limit. `avoids_tried_pods` says whether a further
+    try looks for another pod, None where the rule does not say.
     """
 
     attempts: int
     per_try_seconds: float = 0.0
     conditions: tuple[str, ...] = ()
+    avoids_tried_pods: bool | None = None

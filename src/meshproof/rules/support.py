@@ -38,7 +38,6 @@ SUPPORT = {
         without_effect=(
             "spec.http.match.name",
             "spec.http.match.statPrefix",
-            "spec.http.retries.retryIgnorePreviousHosts",
             "spec.http.retries.retryRemoteLocalities",
         ),
     ),

@@ -53,8 +53,8 @@ POLICIES = {
 def test_each_kind_of_key(pod_hash: str) -> None:
     by_v1, by_v2, by_split = routes(TEXT.replace("HASH", pod_hash))
     assert by_v1["route"]["hash_policy"] == [POLICIES[pod_hash]]
-    assert "hash_policy" not in by_v2["route"]
-    assert by_split["route"]["hash_policy"] == [POLICIES[pod_hash]]
+    assert by_v2["route"]["hash_policy"] == [POLICIES[pod_hash]], "as istiod: the host's"
+    assert by_split["route"]["hash_policy"] == [POLICIES[pod_hash]] * 2
 
 
 def test_a_host_without_routes_of_its_own_is_hashed_too() -> None:
@@ -62,6 +62,34 @@ def test_a_host_without_routes_of_its_own_is_hashed_too() -> None:
     other_rule = rule.replace("hosts: [reviews]", "hosts: [page]")
     (route,) = routes(f"{other_rule}---\n{definition}")
     assert route["route"]["hash_policy"] == [{"connection_properties": {"source_ip": True}}]
+
+
+@pytest.mark.parametrize(
+    ("retries", "by_one", "by_split"),
+    [
+        ("", False, True),
+        ("retries: {attempts: 3}", False, True),
+        ("retries: {attempts: 3, retryIgnorePreviousHosts: true}", True, True),
+        ("retries: {attempts: 3, retryIgnorePreviousHosts: false}", False, False),
+    ],
+)
+def test_a_further_try_stays_on_the_pod_of_the_key(
+    retries: str, by_one: bool, by_split: bool
+) -> None:
+    text = TEXT.replace("HASH", "{useSourceIp: true}").replace(
+        "    route:", f"    {retries}\n    route:" if retries else "    route:"
+    )
+    by_v1, _, split = routes(text)
+    for route, is_elsewhere in ((by_v1, by_one), (split, by_split)):
+        assert ("retry_host_predicate" in route["route"]["retry_policy"]) is is_elsewhere
+
+
+def test_a_further_try_goes_to_another_pod_without_a_rule_or_a_key() -> None:
+    rule, _, definition = TEXT.replace("HASH", "{useSourceIp: true}").partition("---\n")
+    (default,) = routes(f"{rule.replace('hosts: [reviews]', 'hosts: [page]')}---\n{definition}")
+    (ruled, *_) = routes(TEXT.replace("{consistentHash: HASH}", "{simple: RANDOM}"))
+    for route in (default, ruled):
+        assert "retry_host_predicate" in route["route"]["retry_policy"]
 
 
 @pytest.mark.parametrize(

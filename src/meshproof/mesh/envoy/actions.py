@@ -38,6 +38,13 @@ _REDIRECT_CODES = {
 #: Istio's default retries: only when the request cannot have reached an app (VirtualService page).
 _DEFAULT_RETRY_ON = ("connect-failure", "refused-stream", "unavailable", "cancelled")
 _DEFAULT_ATTEMPTS = 2
+_PREVIOUS_HOSTS: Resource = {
+    "name": "envoy.retry_host_predicates.previous_hosts",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3"
+        ".PreviousHostsPredicate"
+    },
+}
 
 
 def translate_extras(route: Route) -> Resource:
@@ -90,17 +97,18 @@ def translate_direct_response(response: DirectResponse) -> Resource:
     return {**action, "body": {"inline_string": response.body}} if response.body else action
 
 
-def translate_forwarding(route: Route, match: Match | None) -> Resource:
+def translate_forwarding(route: Route, match: Match | None, *, keeps_pod: bool = False) -> Resource:
     """Return the config of a forwarding action without its clusters and mirrors.
 
-    `match` is the match that took the request: a rewrite replaces its prefix.
+    `match` is the match that took the request: a rewrite replaces its prefix. A request that
+    `keeps_pod` goes to that of its key (consistentHash) with each try.
     """
     action: Resource = {
         "timeout": format_duration(route.timeout or 0.0),
         **(_translate_rewrite(route.rewrite, match) if route.rewrite else {}),
     }
     if route.retries is None or route.retries.attempts:
-        action["retry_policy"] = _translate_retries(route.retries)
+        action["retry_policy"] = _translate_retries(route.retries, keeps_pod=keeps_pod)
     return action
 
 
@@ -197,8 +205,13 @@ def _translate_cors(cors: Cors) -> Resource:
     }
 
 
-def _translate_retries(retries: Retries | None) -> Resource:
-    """Return Envoy's retry policy; None gives Istio's default retries."""
+def _translate_retries(retries: Retries | None, *, keeps_pod: bool) -> Resource:
+    """Return Envoy's retry policy; None gives Istio's default retries.
+
+    A further try looks for another pod, but not where a key of the request picks it, unless the
+    rule says otherwise. Source: istiod, route/retry/retry.go, newRetryPolicy and ConvertPolicy
+    (lines 92 and 131 of 1.31).
+    """
     conditions = (retries and retries.conditions) or _DEFAULT_RETRY_ON
     statuses = [int(condition) for condition in conditions if condition.isdigit()]
     retry_on = [condition for condition in conditions if not condition.isdigit()]
@@ -208,16 +221,10 @@ def _translate_retries(retries: Retries | None) -> Resource:
         "retry_on": ",".join(retry_on),
         "num_retries": retries.attempts if retries else _DEFAULT_ATTEMPTS,
         "host_selection_retry_max_attempts": 5,
-        "retry_host_predicate": [
-            {
-                "name": "envoy.retry_host_predicates.previous_hosts",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3"
-                    ".PreviousHostsPredicate"
-                },
-            }
-        ],
     }
+    avoids_tried_pods = retries.avoids_tried_pods if retries else None
+    if avoids_tried_pods or (avoids_tried_pods is None and not keeps_pod):
+        policy["retry_host_predicate"] = [_PREVIOUS_HOSTS]
     if statuses:
         policy["retriable_status_codes"] = statuses
     if retries and retries.per_try_seconds:

@@ -20,6 +20,15 @@ def find_hash(rule: DestinationRule | None, subset_name: str) -> PodHash | None:
     return balancers[subset_name] if subset_name in balancers else balancers.get("")
 
 
+def find_route_hash(rule: DestinationRule | None, subset_name: str) -> PodHash | None:
+    """Return the hash that a route to a subset has, which its cluster need not pick pods by.
+
+    A subset with a balancer that is no hash keeps the one of its host. Source: istiod,
+    route.HashForHTTPDestination (route.go, line 1577 of 1.31).
+    """
+    return find_hash(rule, subset_name) or find_hash(rule, "")
+
+
 def translate_policy(pod_hash: PodHash) -> Resource:
     """Return Envoy's hash policy of a route."""
     match pod_hash.kind:

@@ -31,6 +31,7 @@ from meshproof.rules.model import (
     Match,
     MtlsMode,
     PeerPolicy,
+    PodHash,
     Proxy,
     Route,
     RouteTable,
@@ -270,7 +271,9 @@ def _translate_service(snapshot: Snapshot, pod: Pod, service: Service, port: int
         # What no RouteRule matches goes to all versions. What no VirtualService matches gets a 404,
         # unless all its matches are for other callers: then istiod leaves it out.
         everyone = Route((), (Target(service.host, (), 100),), service.at)
-        routes.append(_translate_route(snapshot, everyone, None, "default", caller))
+        routes.append(
+            _translate_route(snapshot, everyone, None, "default", caller, is_default=True)
+        )
     domains = [f"{name}:{port}" for name in names] + (names if port == _HTTP_PORT else [])
     return {"name": f"{service.host}:{port}", "domains": domains, "routes": routes}
 
@@ -494,9 +497,19 @@ def _translate_routes(snapshot: Snapshot, table: RouteTable, caller: _Caller) ->
 
 
 def _translate_route(
-    snapshot: Snapshot, route: Route, match: Match | None, name: str, caller: _Caller
+    snapshot: Snapshot,
+    route: Route,
+    match: Match | None,
+    name: str,
+    caller: _Caller,
+    *,
+    is_default: bool = False,
 ) -> Resource:
-    """Return Envoy's route for one match of a route."""
+    """Return Envoy's route for one match of a route.
+
+    One that `is_default` is of no rule: its retries go to other pods whatever picks the first.
+    Source: istiod, route.go, translateRoute (line 685 of 1.31) and BuildDefaultHTTPOutboundRoute.
+    """
     config: Resource = {
         "name": name,
         "match": translate_match(match),
@@ -519,14 +532,18 @@ def _translate_route(
         actions.translate_mirror(mirror, _find_cluster_name(snapshot, mirror.target, caller))
         for mirror in route.mirrors
     ]
+    hashes = _find_hashes(snapshot, route, caller)
+    keeps_pod = bool(hashes) and len(route.split) == 1 and not is_default
     action = {
-        **_translate_destination(snapshot, route, caller),
-        **actions.translate_forwarding(route, match),
+        **_translate_destination(snapshot, route, hashes, caller),
+        **actions.translate_forwarding(route, match, keeps_pod=keeps_pod),
     }
     return {**config, "route": {**action, "request_mirror_policies": mirrors}}
 
 
-def _translate_destination(snapshot: Snapshot, route: Route, caller: _Caller) -> Resource:
+def _translate_destination(
+    snapshot: Snapshot, route: Route, hashes: Iterable[PodHash], caller: _Caller
+) -> Resource:
     """Return the clusters of a route's action: one, or several with weights."""
     weighted_clusters = [
         {
@@ -536,22 +553,23 @@ def _translate_destination(snapshot: Snapshot, route: Route, caller: _Caller) ->
         }
         for target in route.split
     ]
-    policies = _translate_hashes(snapshot, route, caller)
+    hash_policies = list(map(pod_hashes.translate_policy, hashes))
+    policies = {"hash_policy": hash_policies} if hash_policies else {}
     if len(weighted_clusters) == 1 and route.split[0].headers == UNCHANGED:
         return {"cluster": weighted_clusters[0]["name"], **policies}
     return {"weighted_clusters": {"clusters": weighted_clusters}, **policies}
 
 
-def _translate_hashes(snapshot: Snapshot, route: Route, caller: _Caller) -> Resource:
+def _find_hashes(snapshot: Snapshot, route: Route, caller: _Caller) -> list[PodHash]:
     """Return what of a request picks a pod of each destination that has requests."""
-    policies = []
+    hashes = []
     for target in route.split:
         service = snapshot.find_service(target.host, target.at)
         rule = _find_rule(snapshot.rules, service, caller.namespace)
-        pod_hash = pod_hashes.find_hash(rule, target.subset_name)
+        pod_hash = pod_hashes.find_route_hash(rule, target.subset_name)
         if pod_hash is not None and (target.weight or len(route.split) == 1):
-            policies.append(pod_hashes.translate_policy(pod_hash))
-    return {"hash_policy": policies} if policies else {}
+            hashes.append(pod_hash)
+    return hashes
 
 
 def _find_cluster_name(snapshot: Snapshot, target: Target, caller: _Caller) -> str:

@@ -355,10 +355,12 @@ def _read_retries(limits: WrittenLimits) -> Retries | None:
                 f"'{key}' says nothing without attempts above 0; Istio refuses it",
                 path=retries.path,
             )
+    avoids_tried = retries.get("retryIgnorePreviousHosts")
     return Retries(
         attempts=count,
         per_try_seconds=_read_whole_milliseconds(limits.try_timeout) if limits.try_timeout else 0.0,
         conditions=_read_retry_conditions(limits.conditions) if limits.conditions else (),
+        avoids_tried_pods=avoids_tried.boolean() if avoids_tried is not None else None,
     )
 
 
