@@ -120,7 +120,9 @@ def test_the_cases_of_a_users_rules_are_a_profile(empty_run: Run, tmp_path: Path
 
 def test_names_from_strangers_stay_text(hostile_run: Run, tmp_path: Path) -> None:
     report = read_report(hostile_run, tmp_path)
-    for name in report["profiles"][0]["core"]["failedTests"]:
+    names = report["profiles"][0]["core"]["failedTests"]
+    assert len(names) == len(hostile_run.results)
+    for name in names:
         assert r"<script>alert(1)</script> & \x1b[31m\x00 \ud800" in name
     text = (tmp_path / "conformance.yaml").read_text("utf-8")
     assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(text)

@@ -24,6 +24,7 @@ from meshproof.run.failure import BrokenPromise
 from meshproof.traffic.failure_analysis import POLICY_REFUSAL, describe_response, is_policy_refusal
 from meshproof.traffic.visits import Visits
 from meshproof.user_rules.causes import explain_dead_end
+from meshproof.user_rules.deviation import Deviation
 from meshproof.user_rules.loading import COPY_BATCH
 from meshproof.user_rules.pod_stays import PodVisits
 
@@ -173,23 +174,23 @@ class CaseComparison:
         while is_near and self._find_lateness(sent) and len(sent) < self._late_requests:
             sent += visits.take(batch)
         per_request = f", each of {len(sent)} requests" if len(sent) > 1 else ""
-        fault = (
+        deviation = (
             self._find_wrong_response(sent, per_request)
             or (self._describe_lateness(sent) if is_near else None)
             or self._find_missing_copies(sent, mesh, per_request)
         )
-        return BrokenPromise(*fault, curl=visits.curl) if fault else None
+        return deviation.to_broken_promise(visits.curl) if deviation else None
 
     def _find_pod_fault(self, pod_key: PodKey, visits: Visits) -> BrokenPromise | None:
         """Return what is wrong with which pods a key picks, or None."""
         pod_visits = PodVisits(pod_key, self.markers, visits)
         per_request = f", each of {len(pod_visits.same)} requests"
-        fault = (
+        deviation = (
             self._find_wrong_response(pod_visits.same, per_request)
             or self._find_wrong_responder(pod_visits.others)
-            or pod_visits.find_fault()
+            or pod_visits.find_deviation()
         )
-        return BrokenPromise(*fault, curl=visits.curl) if fault else None
+        return deviation.to_broken_promise(visits.curl) if deviation else None
 
     def find_dead_end(self, visits: Visits, mesh: CaseMesh) -> BrokenPromise | None:
         """Return what is wrong with a case whose requests, or copies, end at a dead end, or None.
@@ -204,15 +205,15 @@ class CaseComparison:
             sent: list[HttpResponse] = []
             while len(sent) < min(count, _MAX_DEAD_VISITS):
                 sent += visits.take(min(count, _DEAD_BATCH))
-                if fault := find(sent, dead_end, mesh):
+                if deviation := find(sent, dead_end, mesh):
                     cause = explain_dead_end(dead_end)
-                    return BrokenPromise(*fault, visits.curl, cause, dead_end.share)
+                    return deviation.to_broken_promise(visits.curl, cause, dead_end.share)
         return None
 
     def _count_unanswered(
         self, sent: Sequence[HttpResponse], dead_end: DeadEnd, mesh: CaseMesh
-    ) -> tuple[str, str, str] | None:
-        """Return what happened, what is expected and what was observed if a proxy gave an error."""
+    ) -> Deviation | None:
+        """Return the deviation if a proxy answered some request with an error, or None."""
         refused = [
             visit
             for visit in sent
@@ -223,41 +224,44 @@ class CaseComparison:
         response = describe_response(refused[0])
         share = "" if dead_end.share == 1 else f" to {dead_end.share * 100:.4g} % of the requests"
         observed = f"{len(refused)} of {pluralize(len(sent), 'request')}: {response}"
-        return f"{response}{share}", self.expectation, observed
+        return Deviation(f"{response}{share}", self.expectation, observed)
 
     def _count_copied(
         self, sent: Sequence[HttpResponse], dead_end: DeadEnd, mesh: CaseMesh
-    ) -> tuple[str, str, str] | None:
-        """Return the same if no request was copied."""
+    ) -> Deviation | None:
+        """Return the deviation if no request was copied, or None."""
         labels = list(self.read_copy_labels(sent, mesh, len(sent)))
         if COPIED in labels:
             return None
         expected = f"copies of {dead_end.share * 100:.4g} % of the requests"
-        return "no request was copied", expected, f"0 of {pluralize(len(sent), 'request')}"
+        observed = f"0 of {pluralize(len(sent), 'request')}"
+        return Deviation("no request was copied", expected, observed)
 
     def _find_wrong_response(
         self, visits: Sequence[HttpResponse], per_request: str
-    ) -> tuple[str, str, str] | None:
-        """Return what happened, what is expected and what was observed, or None."""
+    ) -> Deviation | None:
+        """Return the deviation of the first wrong response, or of workloads that none is of."""
         for visit in visits:
             answer = self._read_answer(visit)
             if answer is None or str(answer) not in self.expected_shares:
                 answer = answer or ObservedAnswer(describe_response(visit))
                 expected = f"{self.expectation}{per_request}"
-                return answer.summary, expected, describe_response(visit)
+                return Deviation(answer.summary, expected, describe_response(visit))
         for ambiguity in self._find_open_ambiguities(visits):
             expected = f"{self.expectation}, by any of its workloads{per_request}"
             workloads = sorted({visit.headers.get(self.markers.served_by, "") for visit in visits})
-            return f"only {ambiguity.description} answered", expected, ", ".join(workloads)
+            summary = f"only {ambiguity.description} answered"
+            return Deviation(summary, expected, ", ".join(workloads))
         return None
 
-    def _find_wrong_responder(self, visits: Sequence[HttpResponse]) -> tuple[str, str, str] | None:
-        """Return the same for requests that arrive otherwise than that of the case."""
+    def _find_wrong_responder(self, visits: Sequence[HttpResponse]) -> Deviation | None:
+        """Return the deviation of requests that arrive otherwise than that of the case."""
         for visit in visits:
             workload = visit.headers.get(self.markers.served_by, "")
             if self.destinations.get(workload) not in self.shares:
                 response = describe_response(visit)
-                return response, f"{self.expectation} to {visit.request.path}", response
+                expected = f"{self.expectation} to {visit.request.path}"
+                return Deviation(response, expected, response)
         return None
 
     @property
@@ -281,12 +285,12 @@ class CaseComparison:
         fastest = min(visit.seconds for visit in visits)
         return fastest if self._max_seconds is not None and fastest > self._max_seconds else 0.0
 
-    def _describe_lateness(self, visits: Sequence[HttpResponse]) -> tuple[str, str, str] | None:
-        """Return what happened, what is expected and what was observed if all are late, or None."""
+    def _describe_lateness(self, visits: Sequence[HttpResponse]) -> Deviation | None:
+        """Return the deviation if all responses are late, or None."""
         seconds = self._find_lateness(visits)
         if not seconds:
             return None
-        return (
+        return Deviation(
             f"delayed: the fastest of {len(visits)} requests took {seconds:.2g} s",
             f"{self.expectation}, within {self._max_seconds:.4g} s at least once",
             describe_response(visits[0]),
@@ -294,8 +298,8 @@ class CaseComparison:
 
     def _find_missing_copies(
         self, visits: Sequence[HttpResponse], mesh: CaseMesh, per_request: str
-    ) -> tuple[str, str, str] | None:
-        """Return the same for requests of which each must be mirrored."""
+    ) -> Deviation | None:
+        """Return the deviation of requests of which each must be mirrored, or None."""
         if not self.case.answer.mirrors:
             return None
         labels = list(self.read_copy_labels(visits, mesh, len(visits)))
@@ -304,7 +308,7 @@ class CaseComparison:
             return None
         summary = f"{copied_count} of {len(visits)} requests were copied"
         observed = ", ".join(dict.fromkeys(str(label) for label in labels))
-        return summary, f"one copy{per_request}", observed
+        return Deviation(summary, f"one copy{per_request}", observed)
 
     def label(self, visit: HttpResponse) -> str | None:
         """Return the destination that answered, or the status; with the differences, if any.

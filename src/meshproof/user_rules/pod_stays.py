@@ -13,9 +13,7 @@ from meshproof.oracle.conditions import Call
 from meshproof.oracle.pod_keys import OTHER_KEYS, SAME_REQUESTS, PodKey
 from meshproof.rules.model import PodHash
 from meshproof.traffic.visits import Visits
-
-#: What happened, what was expected and what was observed.
-Fault = tuple[str, str, str]
+from meshproof.user_rules.deviation import Deviation
 
 
 class PodVisits:
@@ -39,21 +37,21 @@ class PodVisits:
         """Every response."""
         return [*self.same, *self.others]
 
-    def find_fault(self) -> Fault | None:
+    def find_deviation(self) -> Deviation | None:
         """Return what is wrong with the pods that answered, or None."""
         expected = f"one pod for each of {SAME_REQUESTS} requests with one {self._key}"
-        if fault := self._find_stray(self.same, f"with one {self._key}", expected):
-            return fault
+        if deviation := self._find_stray(self.same, f"with one {self._key}", expected):
+            return deviation
         pods = self._list_pods(self.all)
         if len(pods) == 1:
-            return (
+            return Deviation(
                 f"one pod answered, whatever the {self._key} is",
                 f"another pod for some of {OTHER_KEYS} other values",
                 f"all of {pluralize(len(self.all), 'request')}: {pods[0]}",
             )
-        return self._find_cookie_fault(self._key.pod_hash)
+        return self._find_cookie_deviation(self._key.pod_hash)
 
-    def _find_cookie_fault(self, pod_hash: PodHash) -> Fault | None:
+    def _find_cookie_deviation(self, pod_hash: PodHash) -> Deviation | None:
         """Return what is wrong with the cookie that a proxy makes for a request without it."""
         if pod_hash.kind != "cookie" or pod_hash.ttl is None:
             return None
@@ -65,9 +63,10 @@ class PodVisits:
         expected = f"a cookie {pod_hash.name}{_describe_cookie(pod_hash)} for a request without it"
         observed = f"set-cookie: {set_cookie}" if set_cookie else "no set-cookie"
         if made is None:
-            return f"no cookie {pod_hash.name} came back", expected, observed
+            return Deviation(f"no cookie {pod_hash.name} came back", expected, observed)
         if not {part.strip() for part in made[2].split(";")}.issuperset(_list_attributes(pod_hash)):
-            return f"the cookie {pod_hash.name} that came back is another", expected, observed
+            summary = f"the cookie {pod_hash.name} that came back is another"
+            return Deviation(summary, expected, observed)
         cookie = f"{pod_hash.name}={made[1]}"
         present = [text for name, text in without.headers if name.lower() == "cookie"]
         others = tuple(pair for pair in without.headers if pair[0].lower() != "cookie")
@@ -78,13 +77,14 @@ class PodVisits:
 
     def _find_stray(
         self, visits: Sequence[HttpResponse], which: str, expected: str
-    ) -> Fault | None:
+    ) -> Deviation | None:
         """Return what is wrong with responses that must all be of one pod, or None."""
         pods = self._list_pods(visits)
         if len(pods) == 1:
             return None
         summary = f"{len(pods)} pods answered requests {which}"
-        return summary, expected, f"{pluralize(len(visits), 'request')}: {', '.join(pods)}"
+        observed = f"{pluralize(len(visits), 'request')}: {', '.join(pods)}"
+        return Deviation(summary, expected, observed)
 
     def _list_pods(self, visits: Sequence[HttpResponse]) -> list[str]:
         """Return the pods that answered, each once, in order."""
