@@ -242,13 +242,16 @@ spec: {}
 """
 
 
-def test_what_is_not_compared_is_named(compare: Compare) -> None:
+def test_what_is_not_compared_is_named_and_never_green(compare: Compare) -> None:
     code, report = compare(AUTHENTICATION + RULE, RULE, "--no-send")
-    assert (code, report["changes"]) == (0, [])
+    assert (code, report["changes"]) == (3, [])
     (line,) = report["not_compared"]
     assert "PeerAuthentication shop/strict spec.mtls.mode STRICT" in line
-    _, report = compare(AUTHENTICATION + RULE, AUTHENTICATION + RULE, "--no-send")
-    assert report["not_compared"] == []
+    code, report = compare(AUTHENTICATION + RULE, AUTHENTICATION + RULE, "--no-send")
+    assert (code, report["not_compared"]) == (0, [])
+    allowed = ("--allow-unsupported", "PeerAuthentication/strict:spec.mtls.mode")
+    code, _ = compare(AUTHENTICATION + RULE, RULE, "--no-send", *allowed)
+    assert code == 0
 
 
 def test_an_object_that_is_not_checked_is_named_and_never_green(compare: Compare) -> None:
@@ -325,6 +328,86 @@ def test_real_envoys_of_both_sides_are_asked(
         line.startswith("a.yaml: GET shop.example/cart") and "a real Envoy: web" in line
         for line in report["meshes_that_differ"]
     )
+
+
+PORTS = """\
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}, {name: http-admin, port: 9090}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: doors, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 8080, name: http, protocol: HTTP}, hosts: [shop.example]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [doors]
+  http:
+  - match: [{uri: {prefix: /admin}}]
+    route: [{destination: {host: web, port: {number: 9090}}}]
+  - route: [{destination: {host: web, port: {number: 80}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("former", "latter", "request_text", "words"),
+    [
+        ("port: 9090}]", "port: 9091}]", "GET shop.example:8080/admin", "web cannot answer"),
+        ("name: http-admin", "name: tcp-admin", "GET shop.example:8080/admin", "port 9090 (tcp)"),
+        ("port: 9090}]", "port: 9090, targetPort: 99}]", "GET shop.example:8080/admin", "to 99"),
+        ("selector: {app: web}", "selector: {app: wbe}", "GET shop.example:8080/", "pods app=wbe"),
+        ("port: {number: 9090}", "port: {number: 80}", "GET shop.example:8080/admin", "port 80"),
+        ("number: 8080", "number: 8081", "GET shop.example:8080/", "not served"),
+        ("istio: ingressgateway", "istio: other", "GET shop.example:8080/", "proxy istio=other"),
+    ],
+)
+def test_a_changed_port_or_selector_of_a_service_or_gateway_is_found_either_way(
+    compare: Compare, former: str, latter: str, request_text: str, words: str
+) -> None:
+    after = PORTS.replace(former, latter)
+    assert after != PORTS
+    code, report = compare(PORTS, after, "--no-send")
+    assert code == 1
+    changes = {change[0]: change[2] for change in list_changes(report)}
+    assert words in changes[request_text]
+    assert compare(after, PORTS, "--no-send")[0] == 1
+    assert compare(PORTS, PORTS, "--no-send")[0] == 0
+
+
+def test_a_port_that_is_no_longer_http_is_found_where_callers_name_it(compare: Compare) -> None:
+    before = PORTS.replace("hosts: [shop.example]\n", "hosts: [web]\n").replace("[doors]", "[mesh]")
+    before = before.replace("host: web, port: {number: 9090}", "host: cart")
+    after = before.replace("name: http-admin", "name: tcp-admin")
+    code, report = compare(before, after, "--no-send")
+    assert code == 1
+    changes = list_changes(report)
+    assert len(changes) == 2  # of each route
+    for request, former, latter in changes:
+        assert ":9090/" in request
+        assert former.endswith("web has port 9090 (HTTP) to 9090")
+        assert latter.endswith("web has port 9090 (tcp) to 9090")
+
+
+def test_ports_of_a_service_that_is_not_known_are_compared_where_both_sides_name_them(
+    compare: Compare,
+) -> None:
+    named = RULE.replace("host: web}", "host: web, port: {number: 80}}")
+    code, report = compare(named, named.replace("number: 80", "number: 81"), "--no-send")
+    assert (code, list_changes(report)) == (
+        1,
+        [("GET shop.example/", "web; web port 80", "web; web port 81")],
+    )
+    code, report = compare(RULE, named, "--no-send")
+    assert (code, report["changes"]) == (3, [])
+    assert "port 80 of web: its Service is not known" in report["not_compared"][0]
 
 
 _CORS = '{allowOrigins: [{exact: "https://a.example"}], allowMethods: [PUT], maxAge: 60s}'

@@ -18,7 +18,7 @@ from meshproof.user_rules.neighbours import list_neighbours
 from meshproof.user_rules.not_proven import name_route
 from meshproof.user_rules.orders import Order, list_orders, name_rule
 from meshproof.user_rules.route_settings import CORS, Settings, describe_differing, list_settings
-from meshproof.user_rules.sides import Side
+from meshproof.user_rules.sides import NotCompared, Side
 
 _SERVING_KINDS = (*("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule"), "VirtualService", "Gateway")
 _OLD_POLICY = "DestinationPolicy"
@@ -45,13 +45,15 @@ class Answer:
 
     def is_same(self, answer: Answer) -> bool:
         """Say whether no request tells one from the other."""
-        return self.parts == answer.parts and self.settings == answer.settings
+        if self.settings is None or answer.settings is None:
+            return self.parts == answer.parts and self.settings == answer.settings
+        return self.parts == answer.parts and not describe_differing(self.settings, answer.settings)
 
     def with_differing(self, answer: Answer) -> Answer:
         """Return the answer with its settings in words, as far as the other has different ones."""
-        if self.settings is None:
+        if self.settings is None or answer.settings is None:
             return self
-        differing = describe_differing(self.settings, answer.settings or {})
+        differing = describe_differing(self.settings, answer.settings)
         return replace(self, text="; ".join((self.text, *differing)))
 
     @property
@@ -192,25 +194,47 @@ def group_changes(requests: Iterable[ComparedRequest]) -> list[Change]:
     ]
 
 
-def align_policies(before: Side, after: Side) -> tuple[Side, Side]:
-    """Return both sides, without traffic policies where one has them in an older dialect."""
-    kinds = {entry.kind for side in (before, after) for entry in side.user_rules.documents}
-    if _OLD_POLICY not in kinds:
-        return before, after
-    return replace(before, compares_policies=False), replace(after, compares_policies=False)
+def align_sides(before: Side, after: Side) -> tuple[Side, Side]:
+    """Return both sides, without settings that only one of them can have.
+
+    Traffic policies of an older dialect have other words, Gateways of Gateway API have proxies of
+    their own, and a Service may be among the files of one side alone.
+    """
+    sides = before, after
+    kinds = {entry.kind for side in sides for entry in side.user_rules.documents}
+    gateways = [gateway for side in sides for gateway in side.user_rules.rules.gateways]
+    services = [set(side.user_rules.known_hosts.world.services) for side in sides]
+    before, after = (
+        replace(
+            side,
+            compares_policies=_OLD_POLICY not in kinds,
+            compares_proxies=not any(_is_of_gateway_api(gateway) for gateway in gateways),
+            shared_hosts=frozenset(services[0] & services[1]),
+        )
+        for side in sides
+    )
+    return before, after
 
 
-def list_not_compared(before: Side, after: Side) -> Iterator[str]:
+def _is_of_gateway_api(gateway: Gateway) -> bool:
+    """Say whether a Gateway is a listener of Gateway API, namespace/name/listener."""
+    return gateway.name.count("/") > 1
+
+
+def list_not_compared(before: Side, after: Side) -> Iterator[NotCompared]:
     """Yield each object that is not checked, and each setting of one side that none compares."""
     for side in (before, after):
         for entry in side.user_rules.excluded:
-            yield side.name_places(f"{side.name.text}: {entry}")
+            line = side.name_places(f"{side.name.text}: {entry}")
+            yield NotCompared(line, is_allowed=not entry.exit_code)
         for note in side.user_rules.notes:
             if note.startswith("left out"):
-                yield f"{side.name.text}: {note}"
+                yield NotCompared(f"{side.name.text}: {note}", is_allowed=True)
     unheld = before.list_unheld(), after.list_unheld()
     for side, own, other in ((before, *unheld), (after, unheld[1], unheld[0])):
-        yield from (f"{side.name.text}: {own[what]}" for what in own if what not in other)
+        for what, entry in own.items():
+            if what not in other:
+                yield replace(entry, line=f"{side.name.text}: {entry.line}")
 
 
 def list_lost_routes(before: Side, after: Side) -> Iterator[str]:
@@ -261,16 +285,18 @@ def _as_called(call: Call) -> Call:
 def _find_answer(side: Side, call: Call) -> Answer:
     """Return what a side does with a call."""
     explainer = side.user_rules.explainer
-    modes: list[str] = []
+    at_entrance: dict[str, str] = {}
     if not call.gateway:
         gateways = explainer.list_gateways(call.host, call.port)
         if not gateways:
             return _make_unserved(side)
-        modes = _list_tls_modes(gateways[0], call)
+        at_entrance = _list_gateway_settings(side, gateways[0], call)
         call = replace(call, gateway=gateways[0].name)
     explanation = explainer.explain(call)
     if explanation is None:
         return _make_unserved(side)
+    if call.gateway == MESH:
+        at_entrance = side.list_called_port(explanation.call.host, call.port)
     route = explanation.taken.route if explanation.taken else None
     return Answer(
         "; ".join(
@@ -285,34 +311,33 @@ def _find_answer(side: Side, call: Call) -> Answer:
         _list_parts(explanation),
         side.name_places(str(route.at)) if route else "",
         explanation.case,
-        _find_settings(side, explanation, modes),
+        _find_settings(side, explanation, at_entrance),
         name_rule(explanation.taken.table) if explanation.taken else "",
     )
 
 
-def _list_tls_modes(gateway: Gateway, call: Call) -> list[str]:
-    """Return the TLS modes of the servers that may take a call at a Gateway."""
+def _list_gateway_settings(side: Side, gateway: Gateway, call: Call) -> dict[str, str]:
+    """Return the TLS modes of the servers that may take a call at a Gateway, and its proxies."""
     servers = list_servers(gateway, call.host, call.port)
-    return [str(server.tls) for server in servers if server.tls is not None]
+    modes = [str(server.tls) for server in servers if server.tls is not None]
+    tls = {"TLS": f"TLS {', '.join(modes)}"} if modes else {}
+    return {**tls, **side.list_gateway_settings(gateway)}
 
 
-def _find_settings(
-    side: Side, explanation: Explanation, tls_modes: Sequence[str]
-) -> Settings | None:
+def _find_settings(side: Side, explanation: Explanation, at_entrance: Settings) -> Settings | None:
     """Return the settings of the route that takes a call, None where no destination answers.
 
     A preflight that the proxy answers has those of CORS alone.
     """
     if _is_answered_preflight(explanation) and explanation.taken:
         settings = list_settings(explanation.taken.route)
-        return {name: text for name, text in settings.items() if name == CORS}
+        return {**at_entrance, **{name: settings[name] for name in settings if name == CORS}}
     if explanation.case is None or not explanation.case.shares:
         return None
-    tls = {"TLS": f"TLS {', '.join(tls_modes)}"} if tls_modes else {}
     if explanation.taken is None:
-        return tls
+        return at_entrance
     route = explanation.taken.route
-    return {**list_settings(route), **side.list_settings(route), **tls}
+    return {**list_settings(route), **side.list_settings(route), **at_entrance}
 
 
 def _is_answered_preflight(explanation: Explanation) -> bool:

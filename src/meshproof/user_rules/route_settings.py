@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from meshproof.oracle.actions import group_by_destination, to_destination
 from meshproof.rules.actions import Cors, HeaderChanges, Retries
 from meshproof.rules.model import Mirror, Route, StringMatch, Target
+from meshproof.user_rules.destination_settings import PORT_OF
 
 #: Name of a setting -> its text -> both in words.
 Settings = Mapping[str, str]
@@ -51,12 +52,16 @@ def list_settings(route: Route) -> Settings:
 
 
 def describe_differing(settings: Settings, others: Settings) -> list[str]:
-    """Return in words each setting that is another one in `others`, also one that is absent."""
+    """Return in words each setting that is another one in `others`, also one that is absent.
+
+    A port counts only where both say it.
+    """
     names = dict.fromkeys((*_ABSENT, *settings, *others))
     return [
         settings.get(name, _ABSENT.get(name, f"no {name}"))
         for name in names
         if settings.get(name) != others.get(name)
+        and (not name.startswith(PORT_OF) or (name in settings and name in others))
     ]
 
 

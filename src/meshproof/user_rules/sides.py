@@ -14,7 +14,7 @@ from pathlib import Path
 
 from meshproof.base.errors import UsageError, suggest_nearest
 from meshproof.mesh.protocol import RULE_MESHES
-from meshproof.rules.model import Route
+from meshproof.rules.model import Gateway, Route
 from meshproof.user_rules import destination_settings, live, loading
 from meshproof.user_rules.loading import ReadingOptions, UserRules
 
@@ -37,37 +37,74 @@ class SideName:
 
 
 @dataclass(frozen=True)
+class NotCompared:
+    """A line on what of a side is not compared; `is_allowed` where the user knows of it."""
+
+    line: str
+    is_allowed: bool = False
+
+
+@dataclass(frozen=True)
 class Side:
     """The rules of a side. `folder` is where a revision's files are, which messages do not name.
 
-    Without `compares_policies` the other side says its traffic policies in words of its own.
+    `allow_unsupported` names objects and fields that need not be compared: `KIND/NAME[:FIELD]`.
+    Without `compares_policies` the other side says its traffic policies in words of its own,
+    without `compares_proxies` its Gateways have proxies of their own. `shared_hosts` are those
+    whose Services both sides have.
     """
 
     name: SideName
     user_rules: UserRules
     folder: str = ""
+    allow_unsupported: tuple[str, ...] = ()
     compares_policies: bool = True
+    compares_proxies: bool = True
+    shared_hosts: frozenset[str] = frozenset()
 
     def list_settings(self, route: Route) -> dict[str, str]:
-        """Return the settings of a route's destinations: ports and traffic policies."""
+        """Return the settings of a route's destinations: ports, Services and traffic policies."""
         policies = self._policies.list_settings(route) if self.compares_policies else ()
+        services = self.user_rules.known_hosts.world.services
+        shared = {host: services[host] for host in self.shared_hosts}
         return {
-            **dict(destination_settings.list_ports(route, self.user_rules.known_hosts)),
+            **dict(destination_settings.list_ports(route)),
+            **dict(destination_settings.list_services(route, shared)),
             **dict(policies),
         }
 
-    def list_unheld(self) -> dict[str, str]:
-        """Return what neither requests nor settings compare: what it is -> its line."""
-        documents = self.user_rules.documents
-        unheld = dict(destination_settings.list_left_out(documents, not self.compares_policies))
-        lines = {what: f"{place}: {text}" for what, (place, text) in unheld.items()}
+    def list_gateway_settings(self, gateway: Gateway) -> dict[str, str]:
+        """Return which proxies serve a Gateway, where both sides say it in the same way."""
+        if not self.compares_proxies:
+            return {}
+        proxies = [proxy.name or "the usual one" for proxy in gateway.proxies]
+        return {"proxy": f"proxy {', '.join(sorted(proxies)) or 'none'}"}
+
+    def list_called_port(self, host: str, number: int) -> dict[str, str]:
+        """Return what a port of a Service is, that callers in the mesh name."""
+        if host not in self.shared_hosts:
+            return {}
+        service = self.user_rules.known_hosts.world.services[host]
+        texts = destination_settings.list_ports_of(service, number)
+        return {"called port": f"{service.document.name} has {' '.join(texts) or 'no such port'}"}
+
+    def list_unheld(self) -> dict[str, NotCompared]:
+        """Return what neither requests nor settings compare, by what it is."""
+        unheld = {
+            what: NotCompared(
+                self.name_places(f"{entry.at}: {what}: {entry.because}"),
+                any(entry.is_named_by(pattern) for pattern in self.allow_unsupported),
+            )
+            for what, entry in destination_settings.list_left_out(
+                self.user_rules.documents, not self.compares_policies
+            )
+        }
         for table in self.user_rules.rules.tables:
             for route in table.routes:
-                for text in destination_settings.list_unknown_ports(
-                    route, self.user_rules.known_hosts
-                ):
-                    lines.setdefault(text, f"{route.at}: {text}")
-        return {what: self.name_places(line) for what, line in lines.items()}
+                for text in destination_settings.list_unknown_ports(route, self.shared_hosts):
+                    line = self.name_places(f"{route.at}: {text}")
+                    unheld.setdefault(text, NotCompared(line))
+        return unheld
 
     @cached_property
     def _policies(self) -> destination_settings.TrafficPolicies:
@@ -110,12 +147,14 @@ def opened_side(name: SideName, reading: ReadingOptions) -> Iterator[Side]:
     """
     reading = replace(reading, no_lint=True, keeps_undefined=True)
     if not name.revision:
-        yield Side(name, loading.load([name.path], reading=reading))
+        user_rules = loading.load([name.path], reading=reading)
+        yield Side(name, user_rules, allow_unsupported=reading.allow_unsupported)
         return
     with tempfile.TemporaryDirectory(prefix="meshproof-revision-") as folder:
         _write_revision(name, Path(folder))
         path = str(Path(folder, name.path))
-        yield Side(name, loading.load([path], reading=reading), folder)
+        user_rules = loading.load([path], reading=reading)
+        yield Side(name, user_rules, folder, reading.allow_unsupported)
 
 
 def _write_revision(name: SideName, folder: Path) -> None:
