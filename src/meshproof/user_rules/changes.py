@@ -232,9 +232,10 @@ def list_not_compared(before: Side, after: Side) -> Iterator[NotCompared]:
                 yield NotCompared(f"{side.name.text}: {note}", is_allowed=True)
     unheld = before.list_unheld(), after.list_unheld()
     for side, own, other in ((before, *unheld), (after, unheld[1], unheld[0])):
-        for what, entry in own.items():
+        for what, unheld_entry in own.items():
             if what not in other:
-                yield replace(entry, line=f"{side.name.text}: {entry.line}")
+                line = f"{side.name.text}: {unheld_entry.line}"
+                yield replace(unheld_entry, line=line)
 
 
 def list_lost_routes(before: Side, after: Side) -> Iterator[str]:
