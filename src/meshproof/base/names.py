@@ -8,6 +8,8 @@ Labels = tuple[tuple[str, str], ...]
 
 #: Header that marks the requests of a run: in access logs, in traces.
 RUN_HEADER = "x-meshproof-run"
+#: Header by which a client asks Envoy for the trace of a request.
+TRACE_HEADER = "x-client-trace-id"
 #: Header that marks the requests whose copies to a mirror are counted.
 MIRROR_HEADER = "x-meshproof-mirror"
 #: The gateway name that stands for all sidecars (Istio reference, VirtualService.gateways).

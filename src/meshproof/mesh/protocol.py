@@ -258,8 +258,11 @@ class AddonSet(Protocol):
     def find_lack(self, name: str) -> Lack | None:
         """Return why an addon does not run and how to get it; None if it runs."""
 
-    def get_ready(self, name: str) -> Addon:
-        """Return an addon once it answers. Raises NotReady if it does not."""
+    def get_ready(self, name: str, seconds: float = ...) -> Addon:
+        """Return an addon once it answers. Raises NotReady if it does not within `seconds`."""
+
+    def receive_spans(self, name: str) -> None:
+        """Make every proxy send its spans to an addon that answers, and to no other one."""
 
 
 class Mesh(Protocol):

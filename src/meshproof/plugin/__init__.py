@@ -16,8 +16,9 @@ import pytest
 
 from meshproof.base import signals
 from meshproof.base.errors import BadRules, MeshproofError, UsageError
+from meshproof.base.phases import Phase
 from meshproof.options.command_line import add_pytest_options
-from meshproof.plugin.run_context import get_context, get_options
+from meshproof.plugin.run_context import find_context, get_context, get_options
 
 _MARKS = (
     "promise(number, name, title): what this test proves to the user; names it in every report "
@@ -215,7 +216,14 @@ def _read_promise_number(item: pytest.Item) -> int:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Report a test as not supported if the mesh lacks a feature of its mark `needs`."""
+    """Report a test as not supported if the mesh lacks a feature of its mark `needs`.
+
+    Before it, while no rules are served, requests for addons are sent as soon as these answer.
+    """
+    context = find_context(item.config)
+    if context is not None and context.addon_traffic is not None:
+        with context.phases.measure(Phase.ADDONS):
+            context.addon_traffic.advance()
     mark = item.get_closest_marker("needs")
     if mark is not None:
         from meshproof.plugin.recorder import require_features

@@ -14,6 +14,7 @@ from meshproof.options.sources import read_run_options
 from meshproof.options.table import RunOptions
 
 if TYPE_CHECKING:
+    from meshproof.plugin.addon_traffic import AddonTraffic
     from meshproof.user_rules.loading import UserRules
 
 
@@ -32,10 +33,11 @@ class RunContext:
     options: its options, read from the command line, variables and the project's file.
     run_id: marks every request of the run. check_count: how many checks share the run's alpha, at
     least 1. judging_seconds: how long checks have taken so far, ended_splits: how many of them
-    ended because all their seconds were spent. needs_addons: whether a collected test needs
-    addons. user_rules: the rules of --mesh-rules, once they are read. has_excluded_test: whether a
-    collected test reports what of them is not checked, has_lint_test whether one reports the
-    errors of lint. notes: how the run is made, for its reports.
+    ended because all their seconds were spent. addons: the addons that collected tests ask for,
+    addon_traffic: what was sent for them. user_rules: the rules of --mesh-rules, once they are
+    read. has_excluded_test: whether a collected test reports what of them is not checked,
+    has_lint_test whether one reports the errors of lint. notes: how the run is made, for its
+    reports.
     phases: where its time goes. report_progress: receives each line of progress.
     """
 
@@ -44,7 +46,8 @@ class RunContext:
     check_count: int = 1
     judging_seconds: float = 0.0
     ended_splits: int = 0
-    needs_addons: bool = False
+    addons: list[str] = field(default_factory=list)
+    addon_traffic: AddonTraffic | None = None
     user_rules: UserRules | None = None
     has_excluded_test: bool = False
     has_lint_test: bool = False
@@ -65,6 +68,11 @@ def get_context(config: pytest.Config) -> RunContext:
         options = read_run_options(config.option.mesh_cli or "pytest", config.option)
         config.stash[_CONTEXT] = RunContext(options)
     return config.stash[_CONTEXT]
+
+
+def find_context(config: pytest.Config) -> RunContext | None:
+    """Return the context of a run if something has asked for it already, else None."""
+    return config.stash.get(_CONTEXT, None)
 
 
 def get_options(config: pytest.Config) -> RunOptions:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from meshproof.mesh.http import HttpRequest, StreamingSender
 from meshproof.plugin import settings
 from meshproof.plugin.evidence import get_evidence
-from meshproof.plugin.run_context import get_context
+from meshproof.plugin.run_context import RunContext, get_context
 from meshproof.traffic.attribution import Attribution
 from meshproof.traffic.visits import Visits
 
@@ -50,11 +50,26 @@ def build_visits(
     run's options and the sender decide.
     """
     context = get_context(request.config)
+    visits = make_visits(context, address, requests, sender, attribution, workers, batch)
+    get_evidence(request.node).samples.append(visits)
+    return visits
+
+
+def make_visits(
+    context: RunContext,
+    address: Address,
+    requests: Sequence[HttpRequest],
+    sender: Sender | None = None,
+    attribution: Attribution | None = None,
+    workers: int = 0,
+    batch: int = 0,
+) -> Visits:
+    """Return such a sample, which is no evidence of any test yet."""
     sampling = settings.read_sampling(context.options)
     if not batch:
         is_near = sender is None or isinstance(sender, StreamingSender)
         batch = sampling.batch if is_near else BATCH
-    visits = Visits(
+    return Visits(
         address,
         requests,
         context.run_id,
@@ -64,5 +79,3 @@ def build_visits(
         sender,
         context.phases,
     )
-    get_evidence(request.node).samples.append(visits)
-    return visits

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from meshproof.base.errors import UsageError, suggest_nearest
 from meshproof.plugin.run_context import get_context
@@ -46,7 +46,7 @@ def read_mesh_options(config: pytest.Config) -> MeshOptions:
         envoy=options.envoy,
         istiod=options.istiod,
         addons=dict(_read_addon_option(text, options) for text in options.addon),
-        with_addons=context.needs_addons,
+        with_addons=bool(context.addons),
         cluster=read_cluster_options(options),
         evidence=Path(options.report) / DIAGNOSIS if options.report else None,
         beta=options.beta,
@@ -224,14 +224,19 @@ def count_item_checks(item: pytest.Item) -> int:
     mark = item.get_closest_marker("checks")
     if mark is not None:
         return int(mark.args[0])
-    case = getattr(getattr(item, "callspec", None), "params", {}).get("rule_case")
+    case = _read_parameter(item, "rule_case")
     return 1 if case is None else int(case.needs_judge)
 
 
+def _read_parameter(item: pytest.Item, name: str) -> Any:
+    """Return the value of a test's parameter, or None."""
+    return getattr(getattr(item, "callspec", None), "params", {}).get(name)
+
+
 def plan_run(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Store the number of checks of the collected tests, and whether a test needs addons."""
+    """Store the number of checks of the collected tests, and the addons that they ask for."""
     context = get_context(config)
-    context.needs_addons = any("addon" in getattr(item, "fixturenames", ()) for item in items)
+    context.addons = [name for item in items if (name := _read_parameter(item, "addon"))]
     judging_items = [item for item in items if "judge" in getattr(item, "fixturenames", ())]
     context.check_count = max(1, sum(count_item_checks(item) for item in judging_items))
 

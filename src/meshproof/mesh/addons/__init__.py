@@ -1,9 +1,11 @@
 """Addons of a mesh, one module for each. A check asks for our own traffic, not for an open port.
 
 A module has `HOW_TO_GET` (a sentence), `find_command(path)` (the command that starts the addon,
-None if the machine lacks it) and a class `Addon` (see `Addon` here). For an addon that runs in a
-cluster it has `CLUSTER_LOOKUP` (see `ClusterLookup`) and a class `ClusterAddon`: an `Addon` made of
-a URL and a `ClusterView`. Its `require_answer` raises NotReady while the addon does not answer.
+None if the machine lacks it) and a class `Addon` (see `Addon` here). `wait_ready(seconds)` of it
+raises NotReady if the addon does not answer in that time; `span_port` is where it takes spans. For
+an addon that runs in a cluster the module has `CLUSTER_LOOKUP` (see `ClusterLookup`) and a class
+`ClusterAddon`: an `Addon` made of a URL and a `ClusterView`. Its `require_answer` raises NotReady
+while the addon does not answer.
 """
 
 from __future__ import annotations
@@ -39,11 +41,11 @@ class MeshView(Protocol):
     def count_ingress_requests(self) -> int:
         """Return how many requests the ingress has sent to the productpage so far."""
 
-    def addon_url(self, name: str) -> str:
-        """Return the URL of another running addon, or an empty string."""
+    def addon_url(self, name: str, seconds: float) -> str:
+        """Return the URL of another running addon, or an empty string.
 
-    def send_traces_to(self, port: int) -> None:
-        """Make every proxy send its spans (Zipkin v2) to a port of this machine."""
+        Raises NotReady if it does not answer within `seconds`.
+        """
 
 
 class ClusterView(Protocol):
@@ -96,7 +98,11 @@ class Addon(Protocol):
     evidence_timeout: float
 
     def read_baseline(self) -> int:
-        """Return the count to which requests that are sent now will be added."""
+        """Return the count that the addon must reach by now; later requests are added to it.
+
+        It comes from the proxies themselves, never from the addon. It is 0 where the addon knows
+        our requests by their tag.
+        """
 
     def read_evidence(self, tag: str) -> AddonEvidence:
         """Return what the addon shows of requests with our tag."""
@@ -117,11 +123,21 @@ def load_addon(name: str) -> ModuleType:
 
 
 class Addons:
-    """The addons of one mesh; it starts those that the machine has."""
+    """The addons of one mesh; it starts those that the machine has.
 
-    def __init__(self, workspace: Workspace, mesh: MeshView, programs: dict[str, str]) -> None:
+    `send_spans` makes every proxy send its spans (Zipkin v2) to a port of this machine.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        mesh: MeshView,
+        programs: dict[str, str],
+        send_spans: Callable[[int], None],
+    ) -> None:
         self._workspace = workspace
         self._mesh = mesh
+        self._send_spans = send_spans
         self._given = programs
         self._started: dict[str, Any] = {}
 
@@ -147,15 +163,22 @@ class Addons:
             return Lack(f"{name} was switched off")
         return Lack(f"{name} is not installed", load_addon(name).HOW_TO_GET)
 
-    def get_ready(self, name: str) -> Addon:
-        """Return a started addon once it answers. Raises NotReady with its last log lines."""
+    def get_ready(self, name: str, seconds: float = timeouts.ADDON_START) -> Addon:
+        """Return a started addon once it answers.
+
+        Raises NotReady with its last log lines if that takes longer than `seconds`.
+        """
         addon: Addon = self._started[name]
-        self._started[name].wait_ready()
+        self._started[name].wait_ready(seconds)
         return addon
 
-    def url(self, name: str) -> str:
+    def receive_spans(self, name: str) -> None:
+        """Make every proxy send its spans to an addon that answers."""
+        self._send_spans(self._started[name].span_port)
+
+    def url(self, name: str, seconds: float) -> str:
         """Return the URL of an addon once it answers; empty if it does not run."""
-        return self.get_ready(name).url if name in self._started else ""
+        return self.get_ready(name, seconds).url if name in self._started else ""
 
 
 def find_program(path: str | None, *names: str) -> list[str] | None:
@@ -182,8 +205,17 @@ def find_jar(path: str) -> list[str]:
     return [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-jar", path]
 
 
-def wait_listening(process: Process, count: int = 1) -> list[int]:
-    """Return the ports that a process listens on, sorted, once it has `count` of them."""
+def needs_spans(name: str) -> bool:
+    """Say whether spans must be sent to an addon; proxies send theirs to one at a time."""
+    lookup: ClusterLookup = load_addon(name).CLUSTER_LOOKUP
+    return lookup.needs_spans
+
+
+def wait_listening(process: Process, seconds: float) -> list[int]:
+    """Return the ports that a process listens on, sorted, once it has one.
+
+    Raises NotReady after so many seconds.
+    """
     import psutil
 
     def look() -> list[int] | None:
@@ -199,13 +231,13 @@ def wait_listening(process: Process, count: int = 1) -> list[int]:
                 if connection.status == psutil.CONN_LISTEN
             }
         )
-        return ports if len(ports) >= count else None
+        return ports or None
 
     return wait_for(
         look,
-        timeouts.ADDON_START,
+        seconds,
         lambda: (
-            f"{process.name} does not listen after {timeouts.ADDON_START:.0f} s; "
+            f"{process.name} does not listen after {seconds:.0f} s; "
             f"last lines of its log:\n{process.tail()}"
         ),
         timeouts.POLL_SLOW,
@@ -234,28 +266,14 @@ def get_text(url: str, **parameters: str) -> str:
     return response.text
 
 
-def wait_answering(process: Process, look: Callable[[], Any]) -> None:
-    """Wait until `look` no longer raises NotReady. Raises NotReady if the process ends."""
+def wait_answering(process: Process, look: Callable[[], Any], seconds: float) -> None:
+    """Wait until `look` no longer raises NotReady.
+
+    Raises NotReady if the process ends, or after so many seconds.
+    """
     wait_answered(
         look,
-        timeouts.ADDON_START,
+        seconds,
         lambda _: f"{process.name} does not answer; last lines of its log:\n{process.tail()}",
         process.require_alive,
     )
-
-
-def wait_for_traffic(addon: Addon, tag: str, expected: int) -> AddonEvidence:
-    """Return what an addon shows once it holds `expected` requests, or after its timeout."""
-    evidence = AddonEvidence(0, "nothing")
-
-    def look() -> AddonEvidence | None:
-        nonlocal evidence
-        evidence = addon.read_evidence(tag)
-        return evidence if evidence.count >= expected else None
-
-    try:
-        return wait_for(look, addon.evidence_timeout, lambda: "", timeouts.POLL_SLOW)
-    except NotReady as error:
-        if str(error):
-            raise
-        return evidence

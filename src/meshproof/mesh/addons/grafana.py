@@ -23,7 +23,7 @@ from meshproof.mesh.addons import (
     wait_listening,
 )
 from meshproof.mesh.addons.prometheus import QUERY, build_query
-from meshproof.mesh.process.processes import Workspace
+from meshproof.mesh.process.processes import Process, Workspace
 
 HOW_TO_GET = (
     "Get it from Grafana's package repository (`grafana-server` on PATH, or "
@@ -58,18 +58,24 @@ class Addon:
         self._folder = workspace.path / "grafana"
         self._workspace = workspace
         self._command = command
+        self._process: Process | None = None
 
-    def wait_ready(self) -> None:
-        """Start Grafana with the running Prometheus as data source; wait until it is healthy."""
-        if self.url:
-            return
-        source = self._mesh.addon_url("prometheus")
+    def wait_ready(self, seconds: float) -> None:
+        """Start Grafana once Prometheus, its data source, runs; wait until it is healthy."""
+        process = self._process = self._process or self._start(seconds)
+        if not self.url:
+            self.url = f"http://127.0.0.1:{wait_listening(process, seconds)[0]}"
+        wait_answering(process, lambda: _require_healthy(self.url), seconds)
+
+    def _start(self, seconds: float) -> Process:
+        """Start Grafana with the running Prometheus as data source."""
+        source = self._mesh.addon_url("prometheus", seconds)
         if not source:
             raise NotReady("grafana needs prometheus as its data source, which is not installed")
         self._write_datasource(source)
         paths = {"GF_PATHS_DATA": "data", "GF_PATHS_LOGS": "logs", "GF_PATHS_PROVISIONING": "etc"}
         home = _find_home(self._command[0])
-        process = self._workspace.start(
+        return self._workspace.start(
             "grafana",
             [*self._command, *(["--homepath", str(home)] if home else [])],
             {
@@ -82,8 +88,6 @@ class Addon:
                 "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             },
         )
-        self.url = f"http://127.0.0.1:{wait_listening(process)[0]}"
-        wait_answering(process, lambda: _require_healthy(self.url))
 
     def _write_datasource(self, source: str) -> None:
         """Write the data source's config."""

@@ -70,7 +70,6 @@ class Addon:
     evidence_timeout = timeouts.TELEMETRY
 
     def __init__(self, workspace: Workspace, mesh: MeshView, command: list[str]) -> None:
-        self._mesh = mesh
         ports = _free_ports(len(_LISTENERS))
         self._process = workspace.start(
             "jaeger",
@@ -83,12 +82,11 @@ class Addon:
             ],
         )
         self.url = f"http://127.0.0.1:{ports[0]}"
-        self._collector = ports[1]
+        self.span_port = ports[1]
 
-    def wait_ready(self) -> None:
-        """Wait until Jaeger answers, then make the mesh send its spans there."""
-        wait_answering(self._process, lambda: get_json(f"{self.url}/api/services"))
-        self._mesh.send_traces_to(self._collector)
+    def wait_ready(self, seconds: float) -> None:
+        """Wait until Jaeger answers."""
+        wait_answering(self._process, lambda: get_json(f"{self.url}/api/services"), seconds)
 
     def read_baseline(self) -> int:
         """Return 0: each check has its own tag."""

@@ -78,11 +78,11 @@ class Addon:
         )
         self.url = ""
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, seconds: float) -> None:
         """Wait until Prometheus answers."""
         if not self.url:
-            self.url = f"http://127.0.0.1:{wait_listening(self._process)[0]}"
-        wait_answering(self._process, lambda: query_number(self.url, "vector(1)"))
+            self.url = f"http://127.0.0.1:{wait_listening(self._process, seconds)[0]}"
+        wait_answering(self._process, lambda: query_number(self.url, "vector(1)"), seconds)
 
     def update_targets(self) -> None:
         """Make the running proxies the targets (Prometheus reads them within 5 s)."""

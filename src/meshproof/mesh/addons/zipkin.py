@@ -58,7 +58,7 @@ class Addon:
 
     def __init__(self, workspace: Workspace, mesh: MeshView, command: list[str]) -> None:
         self.url = ""
-        self._mesh = mesh
+        self.span_port = 0
         self._process = workspace.start(
             "zipkin",
             [
@@ -69,15 +69,12 @@ class Addon:
             ],
         )
 
-    def wait_ready(self) -> None:
-        """Wait until Zipkin answers, then make the mesh send its spans there."""
-        if self.url:
-            return
-        port = wait_listening(self._process)[0]
-        url = f"http://127.0.0.1:{port}"
-        wait_answering(self._process, lambda: get_json(f"{url}/api/v2/services"))
-        self._mesh.send_traces_to(port)
-        self.url = url
+    def wait_ready(self, seconds: float) -> None:
+        """Wait until Zipkin answers."""
+        if not self.url:
+            self.span_port = wait_listening(self._process, seconds)[0]
+            self.url = f"http://127.0.0.1:{self.span_port}"
+        wait_answering(self._process, lambda: get_json(f"{self.url}/api/v2/services"), seconds)
 
     def read_baseline(self) -> int:
         """Return 0: each check has its own tag."""

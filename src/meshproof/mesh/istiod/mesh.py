@@ -75,7 +75,11 @@ class NoAddons:
         """Return why an addon does not run."""
         return Lack(f"the istiod mesh does not support {name} yet")
 
-    def get_ready(self, name: str) -> Addon:
+    def get_ready(self, name: str, seconds: float = 0.0) -> Addon:
+        """Raise NotReady: there is no addon."""
+        raise NotReady(str(self.find_lack(name)))
+
+    def receive_spans(self, name: str) -> None:
         """Raise NotReady: there is no addon."""
         raise NotReady(str(self.find_lack(name)))
 

@@ -57,7 +57,7 @@ class LocalMesh(AppMesh):
         self._served_at = datetime.now(UTC)
         self._collector = _make_collector_cluster(_NO_COLLECTOR) if options.with_addons else None
         self._ingress.collector = self._collector
-        self.addons = Addons(workspace, self, options.addons)
+        self.addons = Addons(workspace, self, options.addons, self.send_traces_to)
 
     def _start(self) -> None:
         """Start the addons that the machine has."""
@@ -90,9 +90,9 @@ class LocalMesh(AppMesh):
         """Keep the CA's key with the mesh, so that its certificates can be renewed."""
         self._authority.keep()
 
-    def addon_url(self, name: str) -> str:
-        """Return the URL of a running addon, or an empty string."""
-        return self.addons.url(name)
+    def addon_url(self, name: str, seconds: float) -> str:
+        """Return the URL of a running addon once it answers, or an empty string."""
+        return self.addons.url(name, seconds)
 
     def deploy(self, documents: Sequence[Document]) -> None:
         """Start the apps in `documents` and serve the ingress rules among them."""

@@ -94,7 +94,6 @@ class ClusterAddons:
         self._view = RunView(kube, scope.namespace_for("default"), run)
         self._urls = addon_urls
         self._ready: dict[str, Any] = {}
-        self._traced = ""
         for name, url in addon_urls.items():
             if url != OFF and not url.startswith(("http://", "https://")):
                 raise UsageError(f"--mesh-addon {name}={url}: in a cluster, expected a URL or off")
@@ -115,32 +114,29 @@ class ClusterAddons:
             f"is: --mesh-addon {name}=URL",
         )
 
-    def get_ready(self, name: str) -> Addon:
-        """Return an addon once it answers and gets the data that it needs.
+    def get_ready(self, name: str, seconds: float = timeouts.ADDON_ANSWERS) -> Addon:
+        """Return an addon once it answers.
 
-        Raises NotReady if no pod runs behind its Service, or if it does not answer.
+        Raises NotReady if no pod runs behind its Service, or if it does not answer in time.
         """
-        service = None if self._urls.get(name) else self._find_service(name)
         if name not in self._ready:
+            service = self._find_used_service(name)
             url = self._forward_port(name, service) if service else self._urls[name]
-            self._ready[name] = self._connect(name, url.rstrip("/"))
-        addon: Addon = self._ready[name]
-        if load_addon(name).CLUSTER_LOOKUP.needs_spans and self._traced != name:
-            self._send_spans(service)
-            self._traced = name
-        return addon
-
-    def _connect(self, name: str, url: str) -> Any:
-        """Return the addon at a URL once it answers."""
-        addon = load_addon(name).ClusterAddon(url, self._view)
+            self._ready[name] = load_addon(name).ClusterAddon(url.rstrip("/"), self._view)
+        addon = self._ready[name]
         wait_answered(
             addon.require_answer,
-            timeouts.ADDON_ANSWERS,
-            lambda last: f"{name} does not answer at {url}: {last}",
+            seconds,
+            lambda last: f"{name} does not answer at {addon.url}: {last}",
         )
-        return addon
+        ready: Addon = addon
+        return ready
 
-    def _send_spans(self, service: Object | None) -> None:
+    def _find_used_service(self, name: str) -> Object | None:
+        """Return the Service of an addon, None if the user gave a URL instead."""
+        return None if self._urls.get(name) else self._find_service(name)
+
+    def receive_spans(self, name: str) -> None:
         """Let the run's sidecars send their spans to the addon's Service."""
         revision = self._istio.revision_suffix
         config = self._kube.get(
@@ -151,7 +147,12 @@ class ClusterAddons:
         )
         sidecars = self._view.inside()
         tracing.send_spans(
-            self._kube, config, service, [self._view.namespace], self._scope.labels, sidecars
+            self._kube,
+            config,
+            self._find_used_service(name),
+            [self._view.namespace],
+            self._scope.labels,
+            sidecars,
         )
 
     def _forward_port(self, name: str, service: Object) -> str:
