@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from meshproof import rules
@@ -44,8 +44,8 @@ from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
 from meshproof.user_rules import intent, live
 from meshproof.user_rules.excluded import Excluded, RuleObjects, allow_named
+from meshproof.user_rules.inventory import Inventory, describe_world, read_inventory
 from meshproof.user_rules.rendering import read_rendered
-from meshproof.user_rules.surroundings import Surroundings, describe_world, read_surroundings
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import At, Document
@@ -219,7 +219,7 @@ def load_each_variant(
 
 @dataclass(frozen=True)
 class _Sources:
-    """What was read: files, live objects, and what stands around them.
+    """What was read: files, live objects, and what they stand on.
 
     `intent_files` are files of expectations; `live_namespaces` are those of the live paths.
     """
@@ -228,7 +228,7 @@ class _Sources:
     intent_files: tuple[str, ...]
     live_documents: tuple[Document, ...]
     live_namespaces: frozenset[str]
-    surroundings: Surroundings
+    inventory: Inventory
 
 
 def _read_sources(
@@ -248,7 +248,7 @@ def _read_sources(
         tuple(intent_files),
         tuple(live.read_documents(live_paths, cluster_options)),
         frozenset(name for path in live_paths for name in live.parse_source(path).namespaces),
-        read_surroundings(
+        read_inventory(
             [*inventory_paths, *reading.inventory], not reading.no_render, cluster_options
         ),
     )
@@ -270,7 +270,7 @@ def _load_turn(sources: _Sources, reading: ReadingOptions, contents: Contents) -
         objects.remove_unknown_gateways(contents)
     keeps_undefined = reading.keeps_undefined
     user_rules = _check_objects(
-        objects, contents, are_live, sources.surroundings, keeps_undefined=keeps_undefined
+        objects, contents, are_live, sources.inventory, keeps_undefined=keeps_undefined
     )
     user_rules = _add_excluded(user_rules, objects, contents, reading)
     expectations = [
@@ -281,8 +281,8 @@ def _load_turn(sources: _Sources, reading: ReadingOptions, contents: Contents) -
     user_rules = intent.add_intent(user_rules, expectations)
     if reading.no_lint:
         return replace(user_rules, lint_notes=("not linted: --no-lint",))
-    is_partial = bool(objects.list_unread() or sources.surroundings.unread or contents.variants)
-    inventory = sources.surroundings.documents
+    is_partial = bool(objects.list_unread() or sources.inventory.unread or contents.variants)
+    inventory = sources.inventory.documents
     return _add_findings(user_rules, linted, inventory, contents.files, is_partial)
 
 
@@ -358,7 +358,7 @@ def _check_objects(
     objects: RuleObjects,
     contents: Contents,
     are_live: bool,
-    surroundings: Surroundings,
+    inventory: Inventory,
     *,
     keeps_undefined: bool,
 ) -> UserRules:
@@ -366,34 +366,32 @@ def _check_objects(
 
     Raises BadRules where nothing could be read, and for an error that no object can be blamed for.
     """
-    while True:
-        if objects.excluded and not objects.has_routes:
-            if contents.is_empty and not are_live:
-                raise BadRules("\n".join(map(str, contents.problems)))
-            return UserRules(RuleSet(), Plan((), ()), KnownHosts())
+    while objects.has_routes or not objects.excluded:
+        unread = (*inventory.unread, *objects.list_unread())
+        case_builder = _CaseBuilder(
+            replace(inventory, unread=unread),
+            are_live=are_live,
+            is_all_read=not (are_live or unread or contents.variants),
+            keeps_undefined=keeps_undefined,
+        )
         try:
-            unread = (*surroundings.unread, *objects.list_unread())
-            known = replace(surroundings, unread=unread)
-            is_all_read = not (are_live or unread or contents.variants)
-            takes = partial(_is_dead_end, is_sure=keeps_undefined, is_all_read=is_all_read)
-            return _build_user_rules(
-                objects.documents, are_live, known, takes, may_be_empty=keeps_undefined
-            )
+            return case_builder.build(objects.documents)
         except _RefusedRules as refused:
-            errors: Sequence[BadRules] = refused.errors
+            _exclude_causes(refused.errors, objects, contents)
         except BadRules as error:
-            errors = [error]
-        is_nothing = any(isinstance(error, _NoRules) for error in errors)
-        if is_nothing:
-            lines = [*errors, *objects.excluded, *_describe_read(contents)]
-            raise BadRules("\n".join(map(str, lines)))
-        if not objects.exclude_causes_of(errors):
-            raise BadRules("\n".join(map(str, [*errors, *objects.excluded])))
+            _exclude_causes([error], objects, contents)
+    if contents.is_empty and not are_live:
+        raise BadRules("\n".join(map(str, contents.problems)))
+    return UserRules(RuleSet(), Plan((), ()), KnownHosts())
 
 
-def _is_dead_end(error: UndefinedSubset, *, is_sure: bool, is_all_read: bool) -> bool:
-    """Say whether requests to an undefined subset end there; else it may be defined elsewhere."""
-    return is_sure or (error.has_rule and is_all_read)
+def _exclude_causes(errors: Sequence[BadRules], objects: RuleObjects, contents: Contents) -> None:
+    """Exclude the objects that cause errors. Raises BadRules where none can be blamed."""
+    if any(isinstance(error, _NoRules) for error in errors):
+        lines = [*errors, *objects.excluded, *_describe_read(contents)]
+        raise BadRules("\n".join(map(str, lines)))
+    if not objects.exclude_causes_of(errors):
+        raise BadRules("\n".join(map(str, [*errors, *objects.excluded])))
 
 
 def _describe_read(contents: Contents) -> Iterator[str]:
@@ -415,60 +413,74 @@ class _RefusedRules(Exception):
         self.errors = errors
 
 
-def _build_user_rules(
-    documents: Sequence[Document],
-    are_live: bool,
-    surroundings: Surroundings,
-    is_dead_end: Callable[[UndefinedSubset], bool],
-    *,
-    may_be_empty: bool = False,
-) -> UserRules:
-    """Read rules and known hosts from documents and derive the cases.
+@dataclass(frozen=True)
+class _CaseBuilder:
+    """Reads the rules among documents, and derives their cases.
 
-    Raises BadRules with file and line, or _RefusedRules; `are_live` also for hosts without a
-    Service. An undefined subset with `is_dead_end` is none: requests end there. With `may_be_empty`
+    `are_live`: they are of a cluster. `is_all_read`: nothing that they stand on is elsewhere, as
+    far as is known. `keeps_undefined`: requests to an undefined subset end there in any case, and
     rules from which no case follows are no error.
     """
-    rule_documents = [document for document in documents if _is_rule(document)]
-    for document in documents:
-        if not _is_rule(document):
-            judge_options.read_options(document)  # an option there holds for nothing
-    rule_set = rules.collect_rules(
-        rule_documents,
-        read_selectors(document for document in documents if document.kind == "Service"),
-        ingress.find_istio_classes(documents),
-        read_namespace_labels([*documents, *surroundings.documents]),
-    )
-    problems = [
-        problem
-        for problem in rule_set.problems
-        if not (isinstance(problem, UndefinedSubset) and is_dead_end(problem))
-    ]
-    if problems:
-        raise _RefusedRules(problems)
-    rule_set = replace(rule_set, problems=())
-    try:
-        rules.check_complete(rule_set)
-    except BadRules as error:
-        raise _NoRules(str(error)) from None
-    sidecars = read_valid_sidecars([*documents, *surroundings.documents])
-    rule_set = replace(rule_set, sidecars=sidecars)
-    known_hosts = read_known_hosts(
-        [*documents, *surroundings.documents],
-        rule_set,
-        surroundings.unread,
-        (_UNREAD_LIVE,) if are_live else (),
-    )
-    if are_live:
-        check_hosts(rule_set, known_hosts)
-    plan = _derive_plan(rule_set, known_hosts, may_be_empty=may_be_empty)
-    return UserRules(
-        rule_set,
-        plan,
-        known_hosts,
-        tuple(gaps.find_unproven_fields(documents, _list_shown_keys(plan))),
-        documents=tuple(documents),
-    )
+
+    inventory: Inventory
+    are_live: bool
+    is_all_read: bool
+    keeps_undefined: bool
+
+    def build(self, documents: Sequence[Document]) -> UserRules:
+        """Return rules, known hosts and cases.
+
+        Raises BadRules with file and line, or _RefusedRules; of live rules also for hosts without
+        a Service.
+        """
+        known_documents = [*documents, *self.inventory.documents]
+        rule_set = self._read_rules(documents, known_documents)
+        known_hosts = read_known_hosts(
+            known_documents,
+            rule_set,
+            self.inventory.unread,
+            (_UNREAD_LIVE,) if self.are_live else (),
+        )
+        if self.are_live:
+            check_hosts(rule_set, known_hosts)
+        plan = _derive_plan(rule_set, known_hosts, may_be_empty=self.keeps_undefined)
+        return UserRules(
+            rule_set,
+            plan,
+            known_hosts,
+            tuple(gaps.find_unproven_fields(documents, _list_shown_keys(plan))),
+            documents=tuple(documents),
+        )
+
+    def _read_rules(
+        self, documents: Sequence[Document], known_documents: Sequence[Document]
+    ) -> RuleSet:
+        """Return the rules of documents, with the Sidecars of all that is known."""
+        rule_documents = [document for document in documents if _is_rule(document)]
+        for document in documents:
+            if not _is_rule(document):
+                judge_options.read_options(document)  # an option there holds for nothing
+        rule_set = rules.collect_rules(
+            rule_documents,
+            read_selectors(document for document in documents if document.kind == "Service"),
+            ingress.find_istio_classes(documents),
+            read_namespace_labels(known_documents),
+        )
+        problems = [problem for problem in rule_set.problems if not self._is_dead_end(problem)]
+        if problems:
+            raise _RefusedRules(problems)
+        rule_set = replace(rule_set, problems=())
+        try:
+            rules.check_complete(rule_set)
+        except BadRules as error:
+            raise _NoRules(str(error)) from None
+        return replace(rule_set, sidecars=read_valid_sidecars(known_documents))
+
+    def _is_dead_end(self, problem: BadRules) -> bool:
+        """Say whether a problem is a subset at which requests end; else it may be elsewhere."""
+        if not isinstance(problem, UndefinedSubset):
+            return False
+        return self.keeps_undefined or (problem.has_rule and self.is_all_read)
 
 
 def _derive_plan(rule_set: RuleSet, known_hosts: KnownHosts, *, may_be_empty: bool) -> Plan:

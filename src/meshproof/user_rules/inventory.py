@@ -1,4 +1,4 @@
-"""What stands around a user's rules: what --inventory adds, and what is stood in for."""
+"""What a user's rules stand on: what --inventory adds, and what is stood in for."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _MAX_NAMES = 8
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Inventory:
     """The objects of --inventory, and what of its files could not be read, by name with reason."""
 
     documents: tuple[Document, ...] = ()
     unread: tuple[str, ...] = ()
 
 
-def read_surroundings(
+def read_inventory(
     paths: Sequence[str], renders: bool, cluster_options: ClusterOptions | None = None
-) -> Surroundings:
+) -> Inventory:
     """Read the objects at files, folders and `cluster:NAMESPACE`, as those of rules are read.
 
     What cannot be read, or not without a guess, is named; paths without an object raise BadRules.
@@ -60,7 +60,7 @@ def read_surroundings(
     if paths and not documents:
         reasons = "".join(f"\n{reason}" for reason in unread)
         raise BadRules(f"--inventory {', '.join(paths)}: no Kubernetes objects found{reasons}")
-    return Surroundings(tuple(documents), tuple(unread))
+    return Inventory(tuple(documents), tuple(unread))
 
 
 def describe_world(rules: RuleSet, known_hosts: KnownHosts) -> Iterator[str]:
