@@ -11,7 +11,7 @@ import pytest
 
 from meshproof.cli import main
 from meshproof.reports import history, html, record
-from meshproof.run.history import FILE, describe_course, read_history
+from meshproof.run.history import FILE, Trend, describe_course, read_history
 from meshproof.run.record import Outcome, Result, Run
 from meshproof.verdict.intervals import compute_time_uniform_interval
 from tests.reports.conftest import build_check
@@ -60,9 +60,9 @@ def test_a_small_lasting_error_is_a_drift_though_each_run_passes(tmp_path: Path)
     for seed in range(40):
         add_split_run(tmp_path, 0.55, Outcome.PASSED, seed)
     course = describe_course(read_history(tmp_path), "split half", "local")
-    assert course.word == "drift"
-    assert "halves: v1 gave 5" in course.statements[0]
-    assert "50 % declared" in course.statements[0]
+    assert course.trend is Trend.DRIFT
+    assert "halves: v1 gave 5" in course.drifts[0]
+    assert "50 % declared" in course.drifts[0]
     assert describe_course(read_history(tmp_path), "split half", "cluster").outcomes == ()
 
 
@@ -71,7 +71,7 @@ def test_red_runs_of_a_split_that_is_right_are_a_flake(tmp_path: Path) -> None:
         outcome = Outcome.FAILED if seed == 5 else Outcome.PASSED
         add_split_run(tmp_path, 0.5, outcome, seed)
     course = describe_course(read_history(tmp_path), "split half", "local")
-    assert (course.word, course.statements) == ("flake", ())
+    assert (course.trend, course.drifts) == (Trend.FLAKE, ())
     assert course.outcomes.index(Outcome.FAILED) == 5
 
 
@@ -81,7 +81,7 @@ def test_a_changed_declaration_starts_anew(tmp_path: Path) -> None:
     text = (tmp_path / FILE).read_text().replace('"expected":{"v1":0.5', '"expected":{"v1":0.6')
     (tmp_path / FILE).write_text(text.replace('"v2":0.5}', '"v2":0.4}'))
     add_split_run(tmp_path, 0.5, Outcome.PASSED, 99)
-    assert describe_course(read_history(tmp_path), "split half", "local").word == "flake"
+    assert describe_course(read_history(tmp_path), "split half", "local").trend is Trend.FLAKE
 
 
 @pytest.mark.parametrize(

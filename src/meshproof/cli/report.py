@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from meshproof.base import errors
 from meshproof.base.errors import BadRules, pluralize
 from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, print_line
 from meshproof.run.history import PastResult, summarize_run
-from meshproof.run.record import Run
+from meshproof.run.record import Outcome, Run
 from meshproof.verdict.phrases import format_percent
 
 DESCRIPTION = (
@@ -19,6 +21,27 @@ DESCRIPTION = (
     "and B are report folders, or their run.json. Ends with 1 where an outcome differs or a "
     "promise is gone or new."
 )
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A promise whose outcome differs, with the shares that it rests on; "" without the promise."""
+
+    promise: str
+    before: Outcome | Literal[""]
+    after: Outcome | Literal[""]
+    shares_before: str
+    shares_after: str
+
+    def __str__(self) -> str:
+        """Return `~ NAME  passed -> failed`, `+` for a new promise, `-` for one that is gone."""
+        if not self.before:
+            return f"+ {self.promise}  {self.after}"
+        if not self.after:
+            return f"- {self.promise}  was {self.before}"
+        shares = " -> ".join(filter(None, (self.shares_before, self.shares_after)))
+        text = f"~ {self.promise}  {self.before} -> {self.after}"
+        return f"{text}  ({shares})" if shares else text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +58,10 @@ def run(options: argparse.Namespace) -> int:
     before, after = (summarize_run(_read(path)) for path in (options.before, options.after))
     changes = list(_list_changes(before.results, after.results))
     if options.output == "json":
-        print_json(changes)
+        print_json([_to_json(change) for change in changes])
     else:
         for change in changes:
-            print_line(_format_change(change))
+            print_line(escape_line(str(change)))
         total = len({*before.results, *after.results})
         print_line(f"{len(changes)} of {pluralize(total, 'promise')} differ.")
     return errors.EXIT_FAILED if changes else errors.EXIT_PASSED
@@ -56,20 +79,19 @@ def _read(path: Path) -> Run:
 
 
 def _list_changes(
-    before: dict[str, PastResult], after: dict[str, PastResult]
-) -> Iterator[dict[str, str]]:
-    """Yield each promise whose outcome differs, with the shares that it rests on."""
+    before: Mapping[str, PastResult], after: Mapping[str, PastResult]
+) -> Iterator[_Change]:
+    """Yield each promise whose outcome differs."""
     for name in {**before, **after}:
         old, new = before.get(name), after.get(name)
-        if old and new and old.outcome is new.outcome:
-            continue
-        yield {
-            "promise": name,
-            "before": str(old.outcome) if old else "",
-            "after": str(new.outcome) if new else "",
-            "shares before": _describe_shares(old),
-            "shares after": _describe_shares(new),
-        }
+        if old is None or new is None or old.outcome is not new.outcome:
+            yield _Change(
+                name,
+                old.outcome if old else "",
+                new.outcome if new else "",
+                _describe_shares(old),
+                _describe_shares(new),
+            )
 
 
 def _describe_shares(result: PastResult | None) -> str:
@@ -81,12 +103,6 @@ def _describe_shares(result: PastResult | None) -> str:
     )
 
 
-def _format_change(change: dict[str, str]) -> str:
-    """Return `~ NAME  passed -> failed`, `+` for a new promise, `-` for one that is gone."""
-    name, before, after = change["promise"], change["before"], change["after"]
-    if not before:
-        return escape_line(f"+ {name}  {after}")
-    if not after:
-        return escape_line(f"- {name}  was {before}")
-    shares = " -> ".join(filter(None, (change["shares before"], change["shares after"])))
-    return escape_line(f"~ {name}  {before} -> {after}" + (f"  ({shares})" if shares else ""))
+def _to_json(change: _Change) -> dict[str, str]:
+    """Return a change as an object of the JSON output."""
+    return {name.replace("_", " "): value for name, value in asdict(change).items()}

@@ -243,6 +243,18 @@ class Value:
         return self.content
 
 
+class NamedByValue:
+    """Something of a file that has its name from a value there."""
+
+    __slots__ = ()
+    named_by: Value
+
+    @property
+    def at(self) -> At:
+        """Where its name stands."""
+        return self.named_by.at
+
+
 def describe_path(path: str) -> str:
     """Return a path for a message: `the document` for an empty one."""
     return path or "the document"

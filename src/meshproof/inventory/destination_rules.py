@@ -18,6 +18,7 @@ from meshproof.documents.lookup import (
     read_text,
 )
 from meshproof.documents.manifest import At, Document, Value
+from meshproof.documents.value import NamedByValue
 from meshproof.inventory.problems import Problems
 
 KIND = "DestinationRule"
@@ -33,7 +34,7 @@ class Subset:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class DestinationRule:
+class DestinationRule(NamedByValue):
     """A DestinationRule with its full host and subsets; what could be read of them.
 
     `source_text` is the host as written, in `named_by`. `is_complete` if all subsets have a name.
@@ -50,11 +51,6 @@ class DestinationRule:
     has_selector: bool = False
     traffic_policies: tuple[Value, ...] = ()
     problems: tuple[BadRules, ...] = ()
-
-    @property
-    def at(self) -> At:
-        """Where the host stands."""
-        return self.named_by.at
 
 
 def read_destination_rules(documents: Iterable[Document]) -> tuple[DestinationRule, ...]:

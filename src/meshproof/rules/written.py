@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 from meshproof.base.errors import BadRules
 from meshproof.base.names import MESH, Labels
 from meshproof.documents.manifest import At, Document, Value
+from meshproof.documents.value import NamedByValue
 
 Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
 Protocol = Literal["http", "tls", "tcp"]
@@ -73,7 +74,7 @@ class WrittenMatch:
 
 
 @dataclass(eq=False, slots=True)
-class Reference:
+class Reference(NamedByValue):
     """A name in a rule: in full, its text in the file, and the value that has it.
 
     A gateway may be narrowed to a `section` or a `port`.
@@ -85,14 +86,9 @@ class Reference:
     section: Value | None = None
     port: Value | None = None
 
-    @property
-    def at(self) -> At:
-        """Where its name stands."""
-        return self.named_by.at
-
 
 @dataclass(eq=False, slots=True)
-class WrittenDestination:
+class WrittenDestination(NamedByValue):
     """A destination: full host, its text in the file and the value that has it, subset, port.
 
     `labels` stand for a subset. `value` is None where a RouteRule leaves it out: then it is for the
@@ -108,11 +104,6 @@ class WrittenDestination:
     labels_value: Value | None = None
     value: Value | None = None
     port: Value | None = None
-
-    @property
-    def at(self) -> At:
-        """Where its name stands."""
-        return self.named_by.at
 
 
 @dataclass(eq=False, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from meshproof.base.files import write_atomically
@@ -24,6 +25,15 @@ SHOWN_RUNS = 50
 _MAX_BYTES = 8 << 20
 #: The chance that a promise whose shares are as declared is ever called a drift.
 _ALPHA = 1e-4
+
+
+class Trend(StrEnum):
+    """What the runs of a promise show together."""
+
+    STEADY = "steady"  # it was always kept
+    FLAKE = "flake"  # outcomes differ, although the shares are as declared
+    DRIFT = "drift"  # over all runs a share differs from the declared one
+    BROKEN = "broken"  # it never was kept
 
 
 @dataclass(frozen=True)
@@ -59,11 +69,11 @@ class PastRun:
 
 @dataclass(frozen=True)
 class Course:
-    """What the runs of one promise show: their outcomes, the newest last, and what they say."""
+    """What the runs of one promise show: outcomes, the newest last, and the drifts."""
 
     outcomes: tuple[Outcome, ...]
-    word: str
-    statements: tuple[str, ...] = ()
+    trend: Trend
+    drifts: tuple[str, ...] = ()
 
 
 def summarize_run(run: Run) -> PastRun:
@@ -133,11 +143,7 @@ def _format_line(run: PastRun) -> bytes:
 
 
 def describe_course(runs: Sequence[PastRun], name: str, mesh: str) -> Course:
-    """Return what the runs on one kind of mesh show of a promise.
-
-    `drift`: over all runs a share differs from the declared one. `flake`: outcomes differ although
-    the shares are as declared. `steady`: it was always kept. `broken`: it never was.
-    """
+    """Return what the runs on one kind of mesh show of a promise."""
     results = [run.results[name] for run in runs if run.mesh == mesh and name in run.results]
     outcomes = [result.outcome for result in results]
     drifts = [
@@ -145,14 +151,13 @@ def describe_course(runs: Sequence[PastRun], name: str, mesh: str) -> Course:
         for check in (results[-1].checks if results else ())
         for statement in _describe_drifts(check, results)
     ]
-    is_mixed = len(set(outcomes)) > 1
     if drifts:
-        word = "drift"
-    elif is_mixed:
-        word = "flake"
+        trend = Trend.DRIFT
+    elif len(set(outcomes)) > 1:
+        trend = Trend.FLAKE
     else:
-        word = "steady" if Outcome.PASSED in outcomes else "broken"
-    return Course(tuple(outcomes[-SHOWN_RUNS:]), word, tuple(drifts))
+        trend = Trend.STEADY if Outcome.PASSED in outcomes else Trend.BROKEN
+    return Course(tuple(outcomes[-SHOWN_RUNS:]), trend, tuple(drifts))
 
 
 def _describe_drifts(name: str, results: Sequence[PastResult]) -> list[str]:
