@@ -15,6 +15,7 @@ from meshproof.base.errors import (
     ProxyCrashed,
     describe_internal_error,
 )
+from meshproof.base.redaction import redact_text
 from meshproof.run.failure import BrokenPromise, Failure
 from meshproof.run.record import Check, Outcome
 from meshproof.verdict import Outcome as Judged
@@ -163,8 +164,9 @@ def _describe_error(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
     if isinstance(error, (MeshproofError, AssertionError)):
         # pytest appends the compared values: the assertion's own message is enough for the user.
         text = str(error).partition("\nassert ")[0].strip()
-        return text or str(error).strip() or type(error).__name__
-    return f"{excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
+        text = text or str(error).strip() or type(error).__name__
+        return text if isinstance(error, MeshproofError) else redact_text(text)
+    return redact_text(f"{excinfo.exconly()}\n{excinfo.getrepr(style='short')}")
 
 
 def _describe_trace(excinfo: pytest.ExceptionInfo[BaseException]) -> tuple[Clue, ...]:

@@ -31,12 +31,14 @@ from meshproof.base.errors import (
 )
 from meshproof.base.files import name_file
 from meshproof.base.output import print_message
+from meshproof.base.redaction import redact_text, redact_tokens
 from meshproof.plugin import placement, settings
 from meshproof.plugin.evidence import Evidence, build_failure, get_evidence, read_skip_reason
 from meshproof.plugin.internal_errors import is_internal_error
 from meshproof.plugin.run_context import get_context, get_options
 from meshproof.run import report_folder
 from meshproof.run.record import SEVERITY, Check, Outcome, Result, Run, Writer, formats, writers
+from meshproof.run.redacted import redact_result, redact_run
 from meshproof.user_rules.not_proven import list_not_proven, list_unreached
 from meshproof.verdict import Outcome as Judged
 
@@ -162,7 +164,7 @@ class Recorder:
         self.collection_failed = self.collection_failed or report.failed
 
     def _report_progress(self, text: str) -> None:
-        self._notify_writers(lambda writer: writer.progress(text))
+        self._notify_writers(lambda writer: writer.progress(redact_tokens(text)))
 
     def _notify_writers(self, notify: Callable[[Writer], None]) -> None:
         """Call `notify` with every writer; drop a writer that cannot write."""
@@ -205,6 +207,7 @@ class Recorder:
         """Add the result of the test that has ended, if there is one."""
         result, self._unfinished, self._recorded_checks = self._unfinished, None, 0
         if result is not None:
+            result = redact_result(result)
             self.run.results.append(result)
             self._notify_writers(lambda writer: writer.finished(result))
 
@@ -332,6 +335,7 @@ class Recorder:
         }
         if exitstatus == pytest.ExitCode.OK and self.run.lacking:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED  # pytest takes it for skipped
+        redact_run(self.run)
         self._report_folder.is_reported = True
         self._notify_writers(lambda writer: writer.ended(self.run))
         if self.write_error:
@@ -371,10 +375,10 @@ def _describe_looser_limits(results: Iterable[Result]) -> list[str]:
 
 
 def _format_command_line(config: pytest.Config) -> str:
-    """Return the command line that repeats this run."""
+    """Return the command line that repeats this run; what is secret must be filled in."""
     if config.getoption("mesh_cli"):
-        return shlex.join(["meshproof", *sys.argv[1:]])
-    return shlex.join(["pytest", *map(str, config.invocation_params.args)])
+        return redact_text(shlex.join(["meshproof", *sys.argv[1:]]))
+    return redact_text(shlex.join(["pytest", *map(str, config.invocation_params.args)]))
 
 
 def _format_promise(item: pytest.Item, texts: tuple[str, str]) -> tuple[str, str]:

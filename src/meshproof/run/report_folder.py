@@ -14,6 +14,7 @@ from pathlib import Path
 from meshproof import __version__
 from meshproof.base.errors import MeshproofError, UsageError, describe_internal_error
 from meshproof.base.files import write_new
+from meshproof.base.redaction import redact_text, redact_tokens
 from meshproof.run.record import Run, formats, list_report_files, writers
 
 #: The folder below it for the evidence of failures.
@@ -136,7 +137,9 @@ def _write_reports(run: Run, folder: Path) -> None:
 
 def describe_error(error: BaseException) -> str:
     """Return the message of an error that ended a run: ours as it is, another as internal."""
-    return str(error) if isinstance(error, MeshproofError) else describe_internal_error(error)
+    if isinstance(error, MeshproofError):
+        return redact_tokens(str(error))
+    return redact_text(describe_internal_error(error))
 
 
 def _lock(folder: Path) -> int | None:

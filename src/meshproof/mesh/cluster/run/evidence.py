@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from meshproof.base import timeouts
+from meshproof.base import redaction, timeouts
 from meshproof.base.clues import Clue
 from meshproof.base.errors import NotReady
 from meshproof.base.files import name_file
@@ -26,7 +26,7 @@ from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.api.objects import RunObject
 from meshproof.mesh.cluster.api.port_forward import get_from_pod
 from meshproof.mesh.cluster.proxies import proxies
-from meshproof.mesh.cluster.run import redaction, workloads
+from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.cluster.run.probe import INJECT_LABEL
 
 #: Kinds that are saved in another way, or never.

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from meshproof.base import timeouts
+from meshproof.base import redaction, timeouts
 from meshproof.base.errors import NotReady
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.describe import container_states
 from meshproof.mesh.cluster.ingress import gateway_api
 from meshproof.mesh.cluster.proxies.proxies import has_sidecar
-from meshproof.mesh.cluster.run import redaction
 from meshproof.mesh.protocol import Replica
 
 #: Log lines in a message.

@@ -1,4 +1,4 @@
-"""Removes secrets from evidence: logs, objects, config dumps.
+"""Removes secrets from evidence and reports: logs, objects, config dumps, messages of errors.
 
 It removes PEM blocks (also in base64), JSON web tokens, tokens of known forms, credentials after
 Bearer or Basic, passwords in URLs and after flags, and every value under the name of a secret:
@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from meshproof.mesh.cluster.run.token_forms import KNOWN_TOKEN
+from meshproof.base.token_forms import KNOWN_TOKEN
 
 HIDDEN = "[redacted]"
 _WORDS = (
@@ -80,14 +80,22 @@ def redact_text(content: str) -> str:
             return json.dumps(redact_value(json.loads(content)))
         except (ValueError, RecursionError):
             pass  # it only begins like JSON
-    redacted = _PEM64.sub(HIDDEN, _PEM.sub(HIDDEN, content))
-    redacted = KNOWN_TOKEN.sub(HIDDEN, _JWT.sub(HIDDEN, _HASH.sub(HIDDEN, redacted)))
-    redacted = _URL_PARAMETER.sub(rf"\1{HIDDEN}", _URL.sub(rf"\1{HIDDEN}@", redacted))
-    redacted = _HEADER.sub(rf"\1{HIDDEN}", _SCHEME.sub(rf"\1\2{HIDDEN}", redacted))
+    redacted = _URL_PARAMETER.sub(rf"\1{HIDDEN}", redact_tokens(content))
+    redacted = _HEADER.sub(rf"\1{HIDDEN}", redacted)
     redacted = _SHORT_FLAG.sub(lambda match: f"{match[1] or match[2]}{HIDDEN}", redacted)
     redacted = "\n".join(_redact_yaml(redacted.split("\n")))
     redacted = _FLAG.sub(rf"\1{HIDDEN}", _PAIR.sub(_hide_value, redacted))
     return _AFTER_WORD.sub(rf"\1{HIDDEN}", redacted)
+
+
+def redact_tokens(content: str) -> str:
+    """Return a text without what is a secret by its own form: keys, tokens, passwords in URLs.
+
+    What is one by its name alone stays: the headers and cookies that rules match are judged.
+    """
+    redacted = _PEM64.sub(HIDDEN, _PEM.sub(HIDDEN, content))
+    redacted = KNOWN_TOKEN.sub(HIDDEN, _JWT.sub(HIDDEN, _HASH.sub(HIDDEN, redacted)))
+    return _SCHEME.sub(rf"\1\2{HIDDEN}", _URL.sub(rf"\1{HIDDEN}@", redacted))
 
 
 def _redact_yaml(lines: list[str]) -> Iterator[str]:

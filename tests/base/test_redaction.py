@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from meshproof.mesh.cluster.run import redaction
-from meshproof.mesh.cluster.run.redaction import HIDDEN
-from meshproof.mesh.cluster.run.token_forms import TOKEN_FORMS
+from meshproof.base import redaction
+from meshproof.base.redaction import HIDDEN
+from meshproof.base.token_forms import TOKEN_FORMS
 
 PLANTED = "hunter2-Zq9"
 PEM = (
