@@ -8,8 +8,11 @@ from pathlib import Path
 
 from tests import ROOT
 
-#: What starts and serves a mesh: to load it took a third of explain's time.
-OF_A_MESH = ("cryptography", "psutil", "http.client", "urllib3", "pycurl", "meshproof.mesh.envoy")
+#: What starts, serves and judges a mesh: to load it took more than a third of explain's time.
+OF_A_MESH = (
+    *("cryptography", "psutil", "http.client", "urllib3", "pycurl", "meshproof.mesh.envoy"),
+    *("meshproof.mesh.protocol", "meshproof.verdict", "meshproof.plugin"),
+)
 RULES = ROOT / "tests" / "user_repo" / "shop" / "k8s"
 
 

@@ -111,6 +111,9 @@ def read_texts(
     Raises UsageError for an unknown context or namespace, NotReady when the cluster does not
     respond or forbids it, BadRules for a namespace without objects to read.
     """
+    paths = list(paths)
+    if not paths:
+        return {}
     import tempfile
 
     from meshproof.mesh.protocol import ClusterOptions

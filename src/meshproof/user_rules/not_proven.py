@@ -9,7 +9,6 @@ from meshproof.base.errors import pluralize
 from meshproof.oracle.conditions import METHODS
 from meshproof.oracle.timeouts_and_retries import STATUSES
 from meshproof.run.remark import Remark
-from meshproof.verdict.phrases import join_names
 
 if TYPE_CHECKING:
     from meshproof.rules.model import Route
@@ -63,6 +62,8 @@ def _list_unproven_actions(user_rules: UserRules) -> Iterator[str]:
 
 def _list_unasked(user_rules: UserRules) -> Iterator[str]:
     """Yield what no case looks for: nothing in the rules asks for it."""
+    from meshproof.verdict.phrases import join_names  # late: the judge is many modules
+
     routes = [route for table in user_rules.rules.tables for route in table.routes if route.split]
     for part, count in (
         ("a timeout", sum(not route.timeout for route in routes)),
