@@ -78,6 +78,30 @@ def test_helm_makes_what_rbac_prints(
     assert made == printed
 
 
+INTENT = """\
+# what is meant
+intent:
+- name: carts are "v1"
+  request: {host: cart}
+  to: cart v1
+"""
+
+
+def test_helm_mounts_the_same_intent_as_rbac(
+    helm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "meshproof.yaml"
+    file.write_text(INTENT)
+    asked = ("--rules-from", "shop", "--intent", str(file))
+    assert main(["rbac", "--namespace", "meshproof", "--cronjob", "--image", "x:1", *asked]) == 0
+    printed = read_objects(capsys.readouterr().out)
+    chosen = ("--set", "rulesFrom={shop}", "--set-file", f"intent={file}")
+    assert template(helm, "--set", "image=x:1", *chosen) == printed
+    assert printed["ConfigMap", "meshproof", "meshproof-intent"]["data"] == {
+        "intent-1.yaml": INTENT
+    }
+
+
 def test_helm_keeps_the_reports_on_a_claim(helm: str) -> None:
     objects = template(helm, "--set", "image=x:1", "--set", "reports.size=1Gi")
     claim = objects["PersistentVolumeClaim", "meshproof", "meshproof-reports"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshproof.base import errors
@@ -12,7 +13,7 @@ from meshproof.options import command_line, sources
 from meshproof.plugin import cluster_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from meshproof.cli.rights import Object
 
@@ -48,8 +49,14 @@ def run(options: argparse.Namespace) -> int:
             for argument in ("--rules-from", rules_namespace)
         ]
         smoke_arguments += cluster_settings.list_target_arguments(options)
+        intent_texts = _read_intent(options.intent)
+        objects += [rights.build_intent(namespace, intent_texts)] if intent_texts else []
         schedule = options.schedule or "17 3 * * *"
-        objects.append(rights.build_cron_job(namespace, options.image, schedule, smoke_arguments))
+        objects.append(
+            rights.build_cron_job(
+                namespace, options.image, schedule, smoke_arguments, list(intent_texts)
+            )
+        )
     comments = {
         tuple(map(str, right.rule.values())): right.reason
         for right in rights.list_cluster_rights(purpose, rules_namespaces)
@@ -65,10 +72,26 @@ def _check_options(options: argparse.Namespace) -> None:
     """Raise UsageError for options that do not fit."""
     if not options.cronjob and (options.image or options.schedule):
         raise UsageError("rbac: --image and --schedule are for --cronjob")
+    if options.intent and not (options.cronjob and options.rules_from):
+        raise UsageError("rbac: --intent is for --cronjob with --rules-from")
     if options.cronjob and options.purpose != "smoke":
         raise UsageError("rbac: --cronjob runs `meshproof smoke`: leave out --for test")
     if options.cronjob and not options.image:
         raise UsageError("rbac: --cronjob needs --image, an image with Python and meshproof")
+
+
+def _read_intent(paths: Sequence[str]) -> dict[str, str]:
+    """Return the name of each intent file in the cluster -> its text.
+
+    Raises UsageError and BadRules as `intent.read_expectations` does.
+    """
+    from meshproof.user_rules import intent
+
+    texts: dict[str, str] = {}
+    for number, path in enumerate(paths, 1):
+        intent.read_expectations(path)
+        texts[f"intent-{number}.yaml"] = Path(path).read_text(encoding="utf-8")
+    return texts
 
 
 def _render_object(body: Object, comments: dict[tuple[str, ...], str]) -> Iterator[str]:

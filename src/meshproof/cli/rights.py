@@ -8,7 +8,7 @@ Authorization", "Validating Admission Policy", "Pod Security Standards", "CronJo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ Object = dict[str, Any]
 
 #: Name of all printed objects.
 NAME = "meshproof"
+#: The ConfigMap of its intent files.
+INTENT = f"{NAME}-intent"
 _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io/v1"
 #: CEL: whether a request is about a namespace of a run. See `meshproof.mesh.cluster.api.objects`.
@@ -272,10 +274,25 @@ def _build_binding(kind: str, name: str, namespace: str, subject: Object) -> Obj
     }
 
 
+def build_intent(namespace: str, texts: Mapping[str, str]) -> Object:
+    """Return the ConfigMap with intent files: the name of each and its text."""
+    return {
+        "apiVersion": "v1",
+        **_build_header("ConfigMap", INTENT, namespace),
+        "data": dict(texts),
+    }
+
+
 def build_cron_job(
-    namespace: str, image: str, schedule: str, smoke_arguments: Sequence[str]
+    namespace: str,
+    image: str,
+    schedule: str,
+    smoke_arguments: Sequence[str],
+    intent_names: Sequence[str] = (),
 ) -> Object:
     """Return the CronJob that runs `meshproof smoke`, within PodSecurity `restricted`.
+
+    `intent_names` are the files of the ConfigMap of `build_intent` that it checks.
 
     One run at a time, without retries: a failed run must be seen. Its pod has no sidecar, with
     which the job would not end.
@@ -293,8 +310,11 @@ def build_cron_job(
                 **pod_security.POD_CONTEXT,
                 "fsGroup": pod_security.POD_CONTEXT["runAsGroup"],
             },
-            "containers": [_build_container(image, smoke_arguments)],
-            "volumes": [{"name": "tmp", "emptyDir": {}}],
+            "containers": [_build_container(image, smoke_arguments, intent_names)],
+            "volumes": [
+                {"name": "tmp", "emptyDir": {}},
+                *([{"name": "intent", "configMap": {"name": INTENT}}] if intent_names else []),
+            ],
         },
     }
     return {
@@ -313,8 +333,12 @@ def build_cron_job(
     }
 
 
-def _build_container(image: str, smoke_arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the container that runs `meshproof smoke` with these arguments."""
+def _build_container(
+    image: str, smoke_arguments: Sequence[str], intent_names: Sequence[str]
+) -> dict[str, Any]:
+    """Return the container that runs `meshproof smoke` with these arguments and intent files."""
+    folder = "/etc/meshproof/intent"
+    intent_arguments = [word for name in intent_names for word in ("--intent", f"{folder}/{name}")]
     return {
         "name": NAME,
         "image": image,
@@ -327,6 +351,7 @@ def _build_container(image: str, smoke_arguments: Sequence[str]) -> dict[str, An
             "--report",
             "/tmp/report",  # nosec B108: of the pod
             *smoke_arguments,
+            *intent_arguments,
         ],
         "workingDir": "/tmp",  # nosec B108: of the pod
         "env": [
@@ -339,5 +364,8 @@ def _build_container(image: str, smoke_arguments: Sequence[str]) -> dict[str, An
             "limits": {"cpu": "2", "memory": "1Gi"},
         },
         "securityContext": pod_security.CONTAINER_CONTEXT,
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # nosec B108: of the pod
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # nosec B108: of the pod
+            *([{"name": "intent", "mountPath": folder, "readOnly": True}] if intent_names else []),
+        ],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from meshproof.base.errors import UsageError
 from meshproof.options import command_line, sources
 
 DESCRIPTION = (
@@ -12,7 +13,7 @@ DESCRIPTION = (
     "namespace of its own, small, which it deletes; objects of others are never changed. With "
     "--rules-from it reads the live rules of a namespace, too, and checks every case that follows "
     "from them, in a sandbox: on this cluster's istiod and proxies, with echo workloads in "
-    "namespaces of the run."
+    "namespaces of the run. With --intent what a file expects of these rules is checked, too."
 )
 #: Requests at a time, and the most for each check: small, since the cluster is in use.
 _WORKERS, _BUDGET = 8, 3000
@@ -29,6 +30,8 @@ def run(options: argparse.Namespace) -> int:
     arguments.append(f"--mesh-report={sources.find_report_folder('smoke', options)}")
     sources.fill_in("smoke", options)
     arguments += [f"--mesh-workers={_WORKERS}", f"--mesh-budget={_BUDGET}"]
+    if options.intent and not options.rules_from:
+        raise UsageError("smoke: --intent is about live rules: name them with --rules-from")
     loaded_rules = None
     if options.rules_from:
         from meshproof.mesh.protocol import ClusterOptions

@@ -164,7 +164,7 @@ class RunOptions:
         (),
         PathText("FILE"),
         "expectations to check, beside those of meshproof.yaml in a folder of rules",
-        (*_RUN, "plan"),
+        (*_RUN, "plan", "smoke", "rbac"),
         is_repeatable=True,
     )
     exclude: tuple[str, ...] = _option(

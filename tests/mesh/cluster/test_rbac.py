@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,6 +199,8 @@ def test_the_cron_job_is_for_the_istio_and_the_images_that_are_said(
         (["--rules-from", "a/b"], "expected the name of a namespace"),
         (["--cronjob", "--image", "a b"], "expected [HOST/]NAME"),
         (["--cronjob", "--image", IMAGE, "--schedule", "4 am"], "expected five fields"),
+        (["--rules-from", "shop", "--intent", "a.yaml"], "--intent is for --cronjob"),
+        (["--cronjob", "--image", IMAGE, "--intent", "a.yaml"], "with --rules-from"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -207,6 +210,33 @@ def test_what_does_not_fit_is_refused(
     captured = capsys.readouterr()
     assert message in captured.err
     assert not captured.out
+
+
+def test_the_nightly_run_has_the_files_of_what_is_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [
+        f"intent: [{{name: {name}, request: {{host: cart}}, to: cart}}]\n" for name in ("a", "b")
+    ]
+    paths = [tmp_path / f"{number}.yaml" for number in (1, 2)]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    files = [word for path in paths for word in ("--intent", str(path))]
+    command = ["rbac", "--cronjob", "--image", IMAGE, "--rules-from", "shop", *files]
+    assert main(command) == 0
+    objects = {body["kind"]: body for body in yaml.safe_load_all(capsys.readouterr().out)}
+    names = ["intent-1.yaml", "intent-2.yaml"]
+    assert objects["ConfigMap"]["data"] == dict(zip(names, texts, strict=True))
+    pod = objects["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (folder,) = (m["mountPath"] for m in container["volumeMounts"] if m["name"] == "intent")
+    assert container["command"][-4:] == [
+        word for name in names for word in ("--intent", f"{folder}/{name}")
+    ]
+    assert pod["volumes"][1]["configMap"] == {"name": objects["ConfigMap"]["metadata"]["name"]}
+    paths[1].write_text("intent: [{nam: b}]\n")
+    assert main(command) == 65
+    assert "unknown key 'nam'; did you mean 'name'?" in capsys.readouterr().err
 
 
 def test_a_purpose_that_is_none_is_answered_with_the_nearest(

@@ -70,6 +70,11 @@ def test_a_namespace_is_a_name(namespace: str, capsys: pytest.CaptureFixture[str
     assert "expected the name of a namespace" in capsys.readouterr().err
 
 
+def test_what_is_meant_is_about_live_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["smoke", "--intent", "meshproof.yaml"]) == 64
+    assert "--intent is about live rules: name them with --rules-from" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
