@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -70,11 +72,60 @@ def test_what_an_envoy_rejects_is_told_in_its_words_and_the_former_rules_are_ser
         assert served.proxies == 1
 
 
+def test_a_rejection_that_istiod_hears_of_after_the_routes_are_there_is_told(
+    mesh: IstiodMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What istiod said is old by the time it arrives: the push came and was rejected since."""
+    read_debug = mesh._control_plane.read_debug
+
+    def read_slowly(path: str) -> str:
+        text = read_debug(path)
+        time.sleep(1 if path == "/debug/syncz" else 0)
+        return text
+
+    monkeypatch.setattr(mesh._control_plane, "read_debug", read_slowly)
+    with (
+        pytest.raises(BadRules, match=r"^shop.yaml:15: .*WHO_ARE_YOU"),
+        mesh.applied(read_rule("%WHO_ARE_YOU%")),
+    ):
+        pytest.fail("rules that Envoy rejects are served")
+
+
+def test_a_rejection_of_which_istiod_knows_nothing_is_told_once_it_does(
+    mesh: IstiodMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """istiod has not noted yet that it has sent a push: all that it knows is acknowledged."""
+    read_debug = mesh._control_plane.read_debug
+    noted = mesh._serving._rejections
+    former = dict(noted)
+
+    def forget_what_was_sent(path: str) -> str:
+        text = read_debug(path)
+        if path != "/debug/syncz" or noted != former:
+            return text
+        statuses = json.loads(text)
+        for status in statuses:
+            status.pop("resources", None)
+            status |= {
+                f"{kind}_acked": status[f"{kind}_sent"]
+                for kind in ("cluster", "endpoint", "listener", "route")
+                if f"{kind}_sent" in status
+            }
+        return json.dumps(statuses)
+
+    monkeypatch.setattr(mesh._control_plane, "read_debug", forget_what_was_sent)
+    with (
+        pytest.raises(BadRules, match=r"^shop.yaml:15: .*WHO_ARE_YOU"),
+        mesh.applied(read_rule("%WHO_ARE_YOU%")),
+    ):
+        pytest.fail("rules that Envoy rejects are served")
+
+
 def test_a_proxy_that_takes_no_push_is_stale_by_name(
     mesh: IstiodMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timeouts, "CONFIG_SERVED", 2.0)
-    monkeypatch.setattr(timeouts, "ADMIN", 0.5)
+    monkeypatch.setattr(timeouts, "OWN_ADMIN", 0.5)
     stopped = mesh._ingress.proxy.process.pid
     os.kill(stopped, signal.SIGSTOP)
     try:

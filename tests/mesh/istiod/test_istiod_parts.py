@@ -6,7 +6,7 @@ import itertools
 import json
 import stat
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -261,8 +261,8 @@ class FakeProxy:
     name, proxy_id = "client", "client.default"
     has_routes, elsewhere, settled = True, False, True
 
-    def __init__(self) -> None:
-        self.rejections: Iterator[int] = itertools.count()
+    def __init__(self, rejections: Iterable[int] = itertools.repeat(0)) -> None:
+        self.rejections = iter(rejections)
 
     def require_alive(self) -> None: ...
 
@@ -402,7 +402,7 @@ def test_a_filter_of_istio_is_named_with_what_to_set(control_plane: FakeControlP
         match=r"no filter istio.alpn, .*: set PILOT_ENABLE_ALPN_FILTER=false on that istiod, or "
         r"name an Envoy of istio-proxy with --mesh-envoy",
     ):
-        serve(control_plane, FakeProxy(), make_rule())
+        serve(control_plane, FakeProxy(itertools.count()), make_rule())
 
 
 def test_rules_that_istiod_has_not_read_are_not_served(control_plane: FakeControlPlane) -> None:
@@ -453,8 +453,32 @@ def test_a_rejection_is_told_in_envoys_words_with_its_place(
         BadRules, match=r"^rules.yaml:8: Envoy of client rejected the config of istiod: bad regex"
     ):
         Serving(cast(ControlPlane, control_plane)).serve(
-            [make_rule()], [cast(IstioProxy, FakeProxy())], rule_set
+            [make_rule()], [cast(IstioProxy, FakeProxy(itertools.count()))], rule_set
         )
+
+
+def test_a_rejection_that_istiod_names_after_the_routes_are_there_is_told(
+    control_plane: FakeControlPlane,
+) -> None:
+    class SlowProxy(FakeProxy):
+        def has_routes_with(self, word: str) -> bool:
+            control_plane.status["resources"] = {"RDS": {"lastError": "bad regex"}}
+            return True
+
+    with pytest.raises(BadRules, match="bad regex"):
+        serve(control_plane, SlowProxy(itertools.count()), make_rule())
+
+
+def test_another_push_is_asked_for_where_istiod_does_not_name_a_rejection(
+    control_plane: FakeControlPlane,
+) -> None:
+    serve(control_plane, FakeProxy(itertools.chain([0], itertools.repeat(1))), make_rule())
+    assert control_plane.api.order == ["shop", "generation", "generation"]
+
+
+def test_rejections_that_istiod_never_names_are_an_error(control_plane: FakeControlPlane) -> None:
+    with pytest.raises(NotReady, match="client rejected 5 pushes, and istiod does not say what"):
+        serve(control_plane, FakeProxy(itertools.count()), make_rule())
 
 
 class AnsweringClient(ApiClient):

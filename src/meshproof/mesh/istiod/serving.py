@@ -3,8 +3,14 @@
 It takes three looks, none of them a pause. istiod's own store (`/debug/configz`) has the version of
 every object that was applied, and none that was deleted. Then a marker is applied, the last of all:
 a rule whose route is named after the generation. Then each proxy routes by a push that has the
-marker, and istiod knows of no push that this proxy has not acknowledged (`/debug/syncz`). A push is
-made of the whole store, and its routes come last, so that this push has all that came before.
+marker, and istiod, asked after the proxy, knows of no push that this proxy has not acknowledged
+(`/debug/syncz`). A push is made of the whole store, and its routes come last, so that this push has
+all that came before.
+
+An Envoy takes the marker's routes and rejects others of the same push. istiod notes what it has
+sent once it is sent, so that for a moment it may know neither of the push nor of the rejection.
+Where an Envoy has rejected something and istiod names nothing, another marker is applied: its push
+is rejected again if the rules are wrong.
 """
 
 from __future__ import annotations
@@ -15,6 +21,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from meshproof.base import timeouts
 from meshproof.base.errors import BadRules, NotReady, ProcessEnded
@@ -29,6 +36,8 @@ from meshproof.rules.model import RuleSet
 
 #: What istiod sends to every proxy, as `/debug/syncz` names it.
 _SENT_TYPES = ("cluster", "endpoint", "listener", "route")
+#: How many pushes may be rejected without a word from istiod before the run gives up.
+_MOST_MARKERS = 5
 #: Kinds in the order in which they are applied: what a rule refers to comes before it.
 _ORDER = (
     *("PeerAuthentication", "Secret", "Service", "ServiceEntry", "Sidecar", "DestinationRule"),
@@ -77,16 +86,31 @@ class Serving:
         for are_routes in (False, True):
             self._apply_new([placed for placed in objects if placed.is_route is are_routes])
             self._wait_for(self._find_unread_objects, "istiod has not read")
-        generation = next(self._generations)
-        self._apply(make_marker(generation))
-        word = format_generation(generation)
-        self._wait_for(
-            lambda: self._find_stale(proxies, word, rules),
-            "the rules are not served (stale config)",
-        )
+        self._wait_for_push(proxies, rules)
         versions = (f"{proxy.name} {proxy.read_versions()}" for proxy in proxies)
         seconds = round(time.monotonic() - began, 3)
         return Served(combine_versions(versions), len(proxies), seconds)
+
+    def _wait_for_push(self, proxies: Sequence[IstioProxy], rules: RuleSet) -> None:
+        """Apply a marker; return once every proxy has acknowledged all of a push that has it."""
+        for generation in itertools.islice(self._generations, _MOST_MARKERS):
+            self._apply(make_marker(generation))
+            self._wait_for(
+                partial(self._find_stale, proxies, format_generation(generation), rules),
+                "the rules are not served (stale config)",
+            )
+            rejecting = [proxy.name for proxy in proxies if self._has_rejected(proxy)]
+            if not rejecting:
+                return
+            self._note_rejections(proxies)
+        raise NotReady(
+            f"the rules are not served: {', '.join(rejecting)} rejected "
+            f"{_MOST_MARKERS} pushes, and istiod does not say what"
+        )
+
+    def _has_rejected(self, proxy: IstioProxy) -> bool:
+        """Say whether a proxy has rejected a config since that was last noted."""
+        return proxy.count_rejections() > self._rejections.get(proxy.name, 0)
 
     def _note_rejections(self, proxies: Iterable[IstioProxy]) -> None:
         """Note what proxies have rejected so far: istiod tells an error until the next config."""
@@ -181,24 +205,32 @@ class Serving:
             if service["Attributes"]["ServiceRegistry"] == "Kubernetes"
         }
 
-    def _find_stale(self, proxies: Iterable[IstioProxy], word: str, rules: RuleSet) -> list[str]:
-        """Return, for each proxy that is not at the generation of `word`, what it lacks."""
+    def _find_stale(self, proxies: Sequence[IstioProxy], word: str, rules: RuleSet) -> list[str]:
+        """Return, for each proxy that is not at the generation of `word`, what it lacks.
+
+        istiod is asked before the proxies and after them: a push may come in between, of which a
+        proxy takes the marker and rejects the rest.
+        """
+        return (
+            self._find_unacknowledged(proxies, rules)
+            or [lag for proxy in proxies if (lag := _describe_lag(proxy, word))]
+            or self._find_unacknowledged(proxies, rules)
+        )
+
+    def _find_unacknowledged(self, proxies: Iterable[IstioProxy], rules: RuleSet) -> list[str]:
+        """Return, for each proxy that has not acknowledged what istiod sent it, what that is."""
         statuses = {
             status["proxy"]: status
             for status in json.loads(self._control_plane.read_debug("/debug/syncz") or "[]")
         }
-        stale = []
+        texts = []
         for proxy in proxies:
-            try:
-                status = statuses.get(proxy.proxy_id)
-                if status:
-                    self._check_accepted(proxy, status, rules)
-                stale += _describe_lag(proxy, status, word)
-            except (ProcessEnded, MissingFilter):
-                raise
-            except NotReady as error:  # it hangs: the others may lack something, too
-                stale.append(str(error))
-        return stale
+            proxy.require_alive()
+            status = statuses.get(proxy.proxy_id)
+            if status:
+                self._check_accepted(proxy, status, rules)
+            texts.append(_describe_unacknowledged(proxy, status))
+        return [text for text in texts if text]
 
     def _check_accepted(self, proxy: IstioProxy, status: Object, rules: RuleSet) -> None:
         """Raise an error if a proxy has rejected what istiod sent it last, in Envoy's words.
@@ -206,10 +238,14 @@ class Serving:
         It is BadRules with the place of the rule, or MissingFilter.
         """
         errors = list(_iter_errors(status))
-        if errors and proxy.count_rejections() <= self._rejections.get(proxy.name, 0):
-            return  # it is about a config of before
-        for error in errors:
-            raise _make_rejection(proxy, error, rules)
+        try:
+            if not errors or not self._has_rejected(proxy):
+                return  # what istiod tells is about a config of before
+        except ProcessEnded:
+            raise
+        except NotReady:  # it hangs, which is told as what it lacks
+            return
+        raise _make_rejection(proxy, errors[0], rules)
 
     def _wait_for(self, find_missing: Callable[[], list[str]], problem: str) -> None:
         """Wait until nothing is missing. Raises NotReady with what still is."""
@@ -277,14 +313,32 @@ def _has_current_status(body: Object) -> bool:
     )
 
 
-def _describe_lag(proxy: IstioProxy, status: Object | None, word: str) -> list[str]:
-    """Return what a proxy lacks of the generation of `word`; nothing if it serves that.
+def _describe_lag(proxy: IstioProxy, word: str) -> str:
+    """Return what a proxy itself lacks of the generation of `word`; empty if it serves that.
 
-    `status` is what istiod says of the proxy. Raises NotReady if the proxy does not answer.
+    Raises ProcessEnded if its Envoy has ended.
     """
-    proxy.require_alive()
+    try:
+        if not proxy.has_routes_with(word):
+            return f"{proxy.name} has the routes of an older push"
+        if proxy.listens_elsewhere():
+            return f"{proxy.name} does not listen where its Sidecar says"
+        if not proxy.is_settled():
+            return f"{proxy.name} has listeners or clusters that are not settled"
+    except ProcessEnded:
+        raise
+    except NotReady as error:  # it hangs: the others may lack something, too
+        return str(error)
+    return ""
+
+
+def _describe_unacknowledged(proxy: IstioProxy, status: Object | None) -> str:
+    """Return what a proxy has not acknowledged of what istiod sent it; empty if nothing.
+
+    `status` is what istiod says of the proxy, None if it knows of no such proxy.
+    """
     if status is None:
-        return [f"{proxy.name} is not connected to istiod"]
+        return f"{proxy.name} is not connected to istiod"
     unacknowledged = [
         kind
         for kind in _SENT_TYPES
@@ -292,14 +346,8 @@ def _describe_lag(proxy: IstioProxy, status: Object | None, word: str) -> list[s
         or status.get(f"{kind}_sent") != status.get(f"{kind}_acked")
     ]
     if unacknowledged:
-        return [f"{proxy.name} has not acknowledged: {', '.join(unacknowledged)}"]
-    if not proxy.has_routes_with(word):
-        return [f"{proxy.name} has the routes of an older push"]
-    if proxy.listens_elsewhere():
-        return [f"{proxy.name} does not listen where its Sidecar says"]
-    if not proxy.is_settled():
-        return [f"{proxy.name} has listeners or clusters that are not settled"]
-    return []
+        return f"{proxy.name} has not acknowledged: {', '.join(unacknowledged)}"
+    return ""
 
 
 def _make_rejection(proxy: IstioProxy, error: str, rules: RuleSet) -> BadRules | MissingFilter:
