@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from meshproof.mesh.envoy.envoy import ConfigState, Envoy
 from meshproof.rules.model import RuleSet
 from tests.mesh.envoy.echoes import SUBSETS, Echoes, app, echo_mesh, ruleset
 
@@ -51,3 +52,19 @@ def test_it_names_version_and_proxies_and_sends_nothing(echoes: Echoes) -> None:
     with echoes.client("client-v1-0") as client:
         client.ask()
     assert requests(echoes) > sent, "requests are not seen at all"
+
+
+def test_only_what_has_changed_is_asked(echoes: Echoes, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    read_state = Envoy.read_state
+
+    def note(envoy: Envoy) -> ConfigState:
+        asked.append(envoy.name)
+        return read_state(envoy)
+
+    monkeypatch.setattr(Envoy, "read_state", note)
+    with echoes.mesh.applied(all_to("v1")):
+        assert "client-v1-0" in asked
+        asked.clear()
+        with echoes.mesh.applied(all_to("v1")):
+            assert asked == [], "the same rules once more"

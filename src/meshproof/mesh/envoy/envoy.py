@@ -92,6 +92,8 @@ class Envoy:
         self._log_read_bytes = 0
         self._socket = workspace.path / admin.name_socket(name)
         self._has_started = False
+        #: Whether something was served that it has not been seen to use yet.
+        self.is_pending = False
         self._process: Process | None = None
 
     def config_path(self, kind: str) -> Path:
@@ -109,6 +111,7 @@ class Envoy:
         previous_version = self._served_versions.get(kind)
         if previous_version == version:
             return False
+        self.is_pending = True
         acknowledged = {previous_version: self.get_served(kind)} if previous_version else {}
         with uninterrupted():  # the version and the file must change together
             write_atomically(
@@ -267,7 +270,8 @@ class Envoy:
             raise self._make_rejection()
         if not stale:
             self._log_read_bytes = self.process.log.stat().st_size
-        return not state.unsettled_parts and not stale
+        self.is_pending = bool(state.unsettled_parts or stale)
+        return not self.is_pending
 
     def _make_rejection(self) -> ConfigRejected | NotReady:
         """Return the error of a NACK; NotReady if a limit of this machine is to blame."""

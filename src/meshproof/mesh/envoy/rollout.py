@@ -91,10 +91,13 @@ def roll_out(plans: Sequence[ProxyPlan], rules: RuleSet) -> Served:
 
 
 def _run_steps(plans: Sequence[ProxyPlan], steps: Sequence[Callable[[], None]]) -> None:
-    """Take each step on every Envoy, then wait until all Envoys have acknowledged them."""
+    """Take each step on every Envoy, then wait until all Envoys have acknowledged them.
+
+    One that no step has changed is not asked again what it has acknowledged before.
+    """
     for step in steps:
         step()
-    pending_envoys = [plan.envoy for plan in plans]
+    pending_envoys = [plan.envoy for plan in plans if plan.envoy.is_pending]
 
     def look() -> bool | None:
         pending_envoys[:] = [envoy for envoy in pending_envoys if not envoy.has_acknowledged()]
