@@ -129,7 +129,7 @@ def format_duration(duration: float) -> str:
 
 
 def describe_settling(served: Served) -> str:
-    """Return how the mesh took the config before the first judged request."""
+    """Return how many proxies took the config in how many seconds, before any judged request."""
     sent = pluralize(served.requests, "request")
     return (
         f"{pluralize(served.proxies, 'proxy', 'proxies')} took version {served.version[:8]} in "

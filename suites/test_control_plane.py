@@ -23,7 +23,7 @@ PROMISES = {
 @pytest.mark.promise(7, "control plane: {aspect}", "{statement}")
 @pytest.mark.parametrize(("aspect", "statement"), PROMISES.items(), ids=list(PROMISES))
 def test_control_plane(look: Look, aspect: Aspect, statement: str) -> None:
-    """Inspect an aspect: a fault breaks the promise, and so does nothing to look at."""
+    """Promise `statement`: a fault breaks it, and so does an aspect with nothing to look at."""
     report = look(aspect)
     if not report.inspected:
         raise BrokenPromise(f"there was nothing to look at, so nothing shows that {statement}")

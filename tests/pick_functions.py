@@ -12,44 +12,62 @@ import sys
 from collections.abc import Iterator
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tests import ROOT
 
 FOLDERS = ("src/meshproof", "suites", "fixtures", "reports")
 Item = TypeVar("Item")
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Function(NamedTuple):
+    """A function or method of a file, its name behind those of its classes."""
+
+    file: Path
+    name: str
+    node: ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def main(seed: int, count: int) -> None:
     """Print `count` functions, each with its file, signature and docstring."""
     rooms = [shuffled(seed, room) for room in shuffled(seed, list_rooms())]
-    picked = [pair for pair in chain.from_iterable(zip_longest(*rooms)) if pair][:count]
-    for number, (file, function) in enumerate(picked, start=1):
-        arguments = ast.unparse(function.args)
-        returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
+    picked = [function for function in chain.from_iterable(zip_longest(*rooms)) if function]
+    for number, (file, name, node) in enumerate(picked[:count], start=1):
+        returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
         sys.stdout.write(f"{number}. {file.relative_to(ROOT)}\n")
-        sys.stdout.write(f"   def {function.name}({arguments}){returns}\n")
-        for line in (ast.get_docstring(function) or "(no docstring)").splitlines():
+        sys.stdout.write(f"   def {name}({ast.unparse(node.args)}){returns}\n")
+        for line in (ast.get_docstring(node) or "(no docstring)").splitlines():
             sys.stdout.write(f"       {line}\n".rstrip() + "\n")
 
 
-def list_rooms() -> list[list[tuple[Path, Function]]]:
+def list_rooms() -> list[list[Function]]:
     """Return the functions of each room of the engine, and of each other folder."""
     folders = [path for path in sorted((ROOT / FOLDERS[0]).iterdir()) if path.is_dir()]
     folders += [ROOT / folder for folder in FOLDERS[1:]]
     rooms = [
-        [(file, function) for file in sorted(folder.rglob("*.py")) for function in functions(file)]
+        [function for file in sorted(folder.rglob("*.py")) for function in list_functions(file)]
         for folder in folders
     ]
     return [room for room in rooms if room]
 
 
-def functions(file: Path) -> Iterator[Function]:
-    """Yield the functions and methods of a file; special methods say what they do by Python."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, Function) and not node.name.startswith("__"):
-            yield node
+def list_functions(file: Path) -> Iterator[Function]:
+    """Yield the functions and methods of a file.
+
+    Special methods say what they do by Python; a function inside another is read together with it.
+    """
+    yield from _find_functions(file, ast.parse(file.read_text(encoding="utf-8")), "")
+
+
+def _find_functions(file: Path, parent: ast.AST, prefix: str) -> Iterator[Function]:
+    """Yield the functions below a node; `prefix` names the classes around it."""
+    for node in ast.iter_child_nodes(parent):
+        if isinstance(node, ast.ClassDef):
+            yield from _find_functions(file, node, f"{prefix}{node.name}.")
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _find_functions(file, node, prefix)
+        elif not node.name.startswith("__"):
+            yield Function(file, prefix + node.name, node)
 
 
 def shuffled(seed: int, items: list[Item]) -> list[Item]:

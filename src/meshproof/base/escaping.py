@@ -40,7 +40,7 @@ def escape_line(text: str) -> str:
 
 
 def escape_text(text: str) -> str:
-    """Return `text` like `escape_line`, but with its lines and tabs."""
+    r"""Return `text` with control characters as escapes (`\x1b`); newlines and tabs stay."""
     return _escape_commands(text.translate(_TEXT_ESCAPES))
 
 

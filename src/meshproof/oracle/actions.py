@@ -52,7 +52,7 @@ class Destination:
 
     @property
     def owner(self) -> str:
-        """The short name of the service; its host outside the cluster."""
+        """The short name of the destination's service; the whole host of one that is no service."""
         return self.host.split(".")[0] if self.host.endswith(CLUSTER_DOMAIN) else self.host
 
     def __str__(self) -> str:

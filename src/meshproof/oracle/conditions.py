@@ -191,6 +191,7 @@ def _make_path_condition(string_match: StringMatch, ignore_case: bool) -> Condit
         )
 
     def satisfy(call: Call) -> Iterator[Call]:
+        """Yield copies of a call with a path that the condition takes."""
         for path in filter(is_sendable_path, strings.generate_matches(string_match, "/")):
             if folds_case:
                 yield replace(call, path=path.swapcase())
@@ -251,6 +252,7 @@ def _make_method_condition(string_match: StringMatch) -> Condition:
     """Return the condition on the method."""
 
     def satisfy(call: Call) -> Iterator[Call]:
+        """Yield copies of a call with each method that the condition takes."""
         for method in METHODS:
             if strings.matches(string_match, method):
                 yield replace(call, method=method)
@@ -327,6 +329,7 @@ def _make_header_condition(name: str, string_match: StringMatch) -> Condition:
         return value is not None and strings.matches(string_match, value)
 
     def satisfy(call: Call) -> Iterator[Call]:
+        """Yield copies of a call with a value of the header that the condition takes."""
         if _HEADER_NAME.fullmatch(name):
             for value in strings.generate_matches(string_match, "1"):
                 if strings.is_sendable_value(value):
@@ -408,6 +411,7 @@ def _make_query_condition(name: str, string_match: StringMatch) -> Condition:
         return value is not None and strings.matches(string_match, value)
 
     def satisfy(call: Call) -> Iterator[Call]:
+        """Yield copies of a call with a query parameter that the condition takes."""
         for value in strings.generate_matches(string_match, "1"):
             if _QUERY_TEXT.fullmatch(value) and _QUERY_TEXT.fullmatch(name):
                 yield call.with_query(name, value)
@@ -438,6 +442,7 @@ def _make_source_condition(labels: Labels, at: At) -> Condition:
     text = format_labels(labels)
 
     def satisfy(call: Call) -> Iterator[Call]:
+        """Yield a copy of a call from a workload with the labels; none for one at a gateway."""
         if call.gateway == MESH:  # a client outside the mesh has no labels
             yield replace(call, source=labels)
 
@@ -464,6 +469,7 @@ def _make_namespace_condition(namespace: str, at: At) -> Condition:
     """Return the condition on the caller's namespace. A client outside the mesh has none."""
 
     def satisfy(call: Call) -> Iterator[Call]:
+        """Yield a copy of a call from the namespace; none for one at a gateway."""
         if call.gateway == MESH:
             yield replace(call, namespace=namespace)
 

@@ -32,7 +32,7 @@ class Failure:
 
     @property
     def parts(self) -> list[tuple[str, str]]:
-        """The parts that are known, each with its label, in the order in which people read them."""
+        """What is known of the failure, as (label, text) in the order in which people read it."""
         parts = (
             ("cause", self.cause),
             *label_evidence(self.expected, self.observed, self.curl),

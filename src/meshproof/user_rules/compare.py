@@ -391,7 +391,10 @@ class CaseComparison:
 
 
 def _find_tls(visits: Visits) -> BrokenPromise | None:
-    """Return what is wrong where a gateway must refuse TLS: it answered, or with a certificate."""
+    """Return what is wrong with the one visit to a gateway that must refuse TLS; None if it does.
+
+    Wrong is any answer, and a handshake that goes as far as a certificate.
+    """
     try:
         (answer,) = visits.take(1)
     except TlsFailed as failure:

@@ -166,7 +166,10 @@ def _guess_kind(identity: Identity) -> bool:
 
 
 def _find_best_kind(root: Value, group: str | None, name: str) -> Kind | None:
-    """Return the one kind whose keys fit the spec best, or None."""
+    """Return the kind of object whose keys fit the spec best, None if there is none or a tie.
+
+    Only kinds with `name` are asked (any if it is empty), of `group` (any if it is None).
+    """
     spec = root.mapping().get("spec")
     spec_keys = set(spec.content) if spec is not None and isinstance(spec.content, dict) else set()
     scores: list[tuple[int, Kind]] = []
