@@ -17,8 +17,8 @@ from meshproof.documents.manifest import Document, Value
 from meshproof.lint.model import cookies, regexes
 from meshproof.lint.model.string_matches import StringMatch
 from meshproof.rules.legacy.route_rule import index_strings, read_string
-from meshproof.rules.legacy.written import PSEUDO_HEADERS, read_match
-from meshproof.rules.written import WrittenMatch
+from meshproof.rules.legacy.written import read_match
+from meshproof.rules.written import PSEUDO_HEADERS, WrittenMatch
 
 
 @dataclass

@@ -19,6 +19,8 @@ from meshproof.documents.value import NamedByValue
 Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
 Protocol = Literal["http", "tls", "tcp"]
 StringKind = Literal["exact", "prefix", "path_prefix", "regex"]
+#: Parts of a request that each match names by a key of its own; to Envoy they are headers.
+PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
 #: The kinds of Istio's StringMatch, each its own key.
 STRING_KINDS: tuple[Literal["exact", "prefix", "regex"], ...] = ("exact", "prefix", "regex")
 

@@ -1,4 +1,7 @@
-"""Match without a condition."""
+"""Match without a condition.
+
+It looks at keys, not at the conditions that `rules` reads: what is reported here leaves none there.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from meshproof.documents.lookup import find_values, read_kind, read_spec
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
+from meshproof.rules.istio.written import KEYS_WITHOUT_CONDITION
+from meshproof.rules.written import PSEUDO_HEADERS
 
 CODE = "MP0109"
 
@@ -18,8 +23,7 @@ _MATCH_PATHS = {
     "HTTPRoute": ((("rules",), "matches"),),
     "GRPCRoute": ((("rules",), "matches"),),
 }
-_STRING_CONDITIONS = ("authority", "method", "path", "scheme", "uri")
-_OPTION_KEYS = ("name", "statPrefix", "ignoreUriCase")
+_STRING_CONDITIONS = (*PSEUDO_HEADERS, "path")
 _REPAIR = "write the condition, or leave the key out where every request is meant"
 
 
@@ -43,7 +47,9 @@ def _check_match(match: Value) -> Iterator[Hit]:
     """Report a match without a condition, and each condition without a value."""
     if not isinstance(match.content, dict):
         return
-    conditions = {name: value for name, value in match.content.items() if name not in _OPTION_KEYS}
+    conditions = {
+        name: value for name, value in match.content.items() if name not in KEYS_WITHOUT_CONDITION
+    }
     if not conditions:
         yield Hit(match.at, f"{match.path}: no condition", _REPAIR)
     for name, value in conditions.items():

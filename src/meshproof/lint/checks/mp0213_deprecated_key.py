@@ -1,4 +1,7 @@
-"""Deprecated key."""
+"""Deprecated key.
+
+It looks at keys, not at what `rules` reads: there a value is the same by whichever of its names.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from meshproof.documents.lookup import find_values, read_spec
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
+from meshproof.rules.istio.written import MIRROR_PERCENTAGES
 
 CODE = "MP0213"
 
@@ -15,8 +19,7 @@ CODE = "MP0213"
 _DEPRECATED_KEYS = {
     "VirtualService": (
         (("http", "fault", "delay"), "percent", "percentage: {{value: {}}}"),
-        (("http",), "mirrorPercent", "mirrorPercentage: {{value: {}}}"),
-        (("http",), "mirror_percent", "mirrorPercentage: {{value: {}}}"),
+        *((("http",), key, "mirrorPercentage: {{value: {}}}") for key in MIRROR_PERCENTAGES[1:]),
         (("http", "corsPolicy"), "allowOrigin", "allowOrigins: [{{exact: ...}}]"),
     ),
     "Sidecar": (

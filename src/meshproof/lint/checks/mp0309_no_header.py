@@ -8,13 +8,12 @@ from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import Route
 from meshproof.lint.model.route_tables import read_route_tables
+from meshproof.rules.written import PSEUDO_HEADERS
 
 CODE = "MP0309"
 
 #: Names that Envoy takes for a part of the request -> the key that says it.
 _PARTS = {":authority": "authority", "host": "authority", ":method": "method", ":scheme": "scheme"}
-#: Parts of a request, and no headers (Istio reference, HTTPMatchRequest.headers).
-_NO_HEADERS = ("authority", "method", "scheme", "uri")
 _PREFIX = "header "
 
 
@@ -33,6 +32,6 @@ def _check_route(route: Route) -> Iterator[Hit]:
         if key := _PARTS.get(name):
             message = f"{route.name}: header {name} is the {key} of the request"
             yield Hit(condition.at, message, f"{key}:", Level.INFO)
-        elif name in _NO_HEADERS:
+        elif name in PSEUDO_HEADERS:  # Istio reference, HTTPMatchRequest.headers
             message = f"{route.name}: {name} is no header: no client sends one of that name"
             yield Hit(condition.at, message, f"{name}: beside headers")

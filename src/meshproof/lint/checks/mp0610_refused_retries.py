@@ -10,12 +10,9 @@ from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route_tables import read_route_tables
-from meshproof.rules.istio.actions import RETRY_CONDITIONS, is_known_status
+from meshproof.rules.istio.actions import KEYS_OF_TRIES, RETRY_CONDITIONS, is_known_status
 
 CODE = "MP0610"
-
-#: What means nothing without a try (istiod, validateHTTPRetry).
-_KEYS_OF_TRIES = ("perTryTimeout", "retryOn", "retryRemoteLocalities")
 
 
 def check(project: Project) -> Iterator[Hit]:
@@ -32,7 +29,7 @@ def _check_attempts(retries: Value, route_name: str) -> Iterator[Hit]:
     attempts = get_value(retries, "attempts")
     if attempts is not None and attempts.content != 0:
         return
-    for key in _KEYS_OF_TRIES:
+    for key in KEYS_OF_TRIES:
         if get_value(retries, key) is not None:
             message = f"{route_name}: {key} is set, and attempts is 0"
             yield Hit(retries.keys[key], message, "attempts: 2, or without the rest")

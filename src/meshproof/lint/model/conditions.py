@@ -12,6 +12,7 @@ from typing import Literal
 from meshproof.base.names import is_host_within
 from meshproof.documents.manifest import At
 from meshproof.lint.model import regexes
+from meshproof.rules.written import PSEUDO_HEADERS
 
 #: `path` is Gateway API's PathPrefix (whole elements), `any of` a set of values, `host` a set of
 #: names of which one may begin with `*`, `present` any value at all.
@@ -52,7 +53,7 @@ def simplify_condition(condition: Condition) -> Condition | None:
     unlimited_texts = ("", "/") if simplified.part == "uri" else ("",)
     if simplified.match_type in ("prefix", "path") and simplified.text in unlimited_texts:
         simplified = replace(simplified, match_type="present", text="")
-    is_always_there = simplified.part in ("uri", "method", "authority", "scheme")
+    is_always_there = simplified.part in PSEUDO_HEADERS
     return None if is_always_there and simplified.match_type == "present" else simplified
 
 

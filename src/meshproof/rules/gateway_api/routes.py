@@ -18,9 +18,8 @@ from meshproof.rules.gateway_api import filters
 from meshproof.rules.gateway_api.backends import BackendReader, ReferenceGrants
 from meshproof.rules.gateway_api.written import find_kind, read_actions, read_match
 from meshproof.rules.istio.actions import check_header_changes
-from meshproof.rules.istio.virtual_service import PSEUDO_HEADERS
 from meshproof.rules.model import Match, Route, StringMatch
-from meshproof.rules.written import WrittenCondition, WrittenMatch
+from meshproof.rules.written import PSEUDO_HEADERS, WrittenCondition, WrittenMatch
 
 _HTTP_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 _VALID_PATH = re.compile(r"/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*")

@@ -37,6 +37,8 @@ from meshproof.rules.written import (
     WrittenRewrite,
 )
 
+#: What means nothing without a try (istiod, validateHTTPRetry).
+KEYS_OF_TRIES = ("perTryTimeout", "retryOn", "retryRemoteLocalities")
 #: Keys that make no sense in a route that forwards nothing. Istio rejects them, too.
 _FORWARDING_KEYS = ("fault", "mirror", "mirrors", "rewrite", "route")
 _ANSWER_KEYS = ("redirect", "directResponse")
@@ -349,7 +351,7 @@ def _read_retries(limits: WrittenLimits) -> Retries | None:
     if retries is None:
         return None
     count = limits.attempts.integer(0, 2**31 - 1) if limits.attempts else 0
-    for key in ("perTryTimeout", "retryOn", "retryRemoteLocalities"):
+    for key in KEYS_OF_TRIES:
         if not count and retries.get(key) is not None:
             raise retries.keys[key].error(
                 f"'{key}' says nothing without attempts above 0; Istio refuses it",

@@ -21,7 +21,7 @@ from meshproof.rules.common_fields import read_percentage
 from meshproof.rules.istio import actions, written
 from meshproof.rules.istio.policies import read_export
 from meshproof.rules.model import Match, Mirror, Route, StringMatch
-from meshproof.rules.written import FieldReader
+from meshproof.rules.written import PSEUDO_HEADERS, FieldReader
 
 #: Field that a delegate's route inherits from the root's route -> its value when it is not set.
 _INHERITED = {
@@ -218,14 +218,13 @@ def _merge_matches(root: Route, delegate_route: Route) -> Iterator[Match]:
 
 def _conflicts(root_match: Match, delegate_match: Match) -> bool:
     """Say whether a delegate's match is not part of a root's match, by istiod's criteria."""
-    string_fields = ("uri", "scheme", "method", "authority")
     pair_fields = ("headers", "without_headers", "query")
     labels = dict(root_match.source)
     return (
         (delegate_match.has_empty_prefix and root_match.uri is not None)
         or any(
             _string_conflicts(getattr(root_match, key), getattr(delegate_match, key))
-            for key in string_fields
+            for key in PSEUDO_HEADERS
         )
         or any(
             _string_conflicts(dict(getattr(root_match, key)).get(name), value)

@@ -31,7 +31,7 @@ from meshproof.rules.model import (
     RuleSet,
     StringMatch,
 )
-from meshproof.rules.written import WrittenCondition, WrittenMatch
+from meshproof.rules.written import PSEUDO_HEADERS, WrittenCondition, WrittenMatch
 
 Headers = tuple[tuple[str, StringMatch], ...]
 
@@ -45,8 +45,6 @@ KINDS = {
 }
 DIALECT = "VirtualService"
 
-#: Keys that Istio ignores in `headers`: they have their own conditions (HTTPMatchRequest).
-PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
 #: Names of the authority among headers, for Envoy and for istiod.
 AUTHORITY_HEADERS = (":authority", "host")
 

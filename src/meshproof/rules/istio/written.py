@@ -15,6 +15,7 @@ from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
     NO_HEADERS,
     NO_LIMITS,
+    PSEUDO_HEADERS,
     FieldReader,
     ListRoutes,
     Protocol,
@@ -44,7 +45,6 @@ from meshproof.rules.written import (
 )
 
 _PROTOCOLS: tuple[Protocol, ...] = ("http", "tls", "tcp")
-_STRING_PARTS = ("uri", "scheme", "method", "authority")
 _MAP_PARTS = {"headers": "header", "withoutHeaders": "header", "queryParams": "query"}
 _LIST_PARTS = {"gateways": "gateway", "sniHosts": "SNI", "destinationSubnets": "subnet"}
 _SINGLE_PARTS = {
@@ -53,14 +53,15 @@ _SINGLE_PARTS = {
     "sourceSubnet": "source subnet",
 }
 #: Where the percentage of `mirror` may stand: the key of today first.
-_MIRROR_PERCENTAGES = ("mirrorPercentage", "mirror_percent", "mirrorPercent")
-_KEYS_WITHOUT_CONDITION = {"name", "statPrefix", "ignoreUriCase"}
+MIRROR_PERCENTAGES = ("mirrorPercentage", "mirror_percent", "mirrorPercent")
+#: Keys of a match that say nothing of a request.
+KEYS_WITHOUT_CONDITION = {"name", "statPrefix", "ignoreUriCase"}
 _READ_KEYS = {
-    *_STRING_PARTS,
+    *PSEUDO_HEADERS,
     *_MAP_PARTS,
     *_LIST_PARTS,
     *_SINGLE_PARTS,
-    *_KEYS_WITHOUT_CONDITION,
+    *KEYS_WITHOUT_CONDITION,
     "sourceLabels",
 }
 
@@ -230,8 +231,8 @@ def _read_mirrors(fields: FieldReader, route: Value, namespace: str) -> Iterator
 
 def read_mirror_percentage(fields: FieldReader, *routes: Value) -> WrittenPercentage | None:
     """Return the percentage of `mirror`: of the first route that has it in the form of today."""
-    today, *_ = _MIRROR_PERCENTAGES
-    for key in _MIRROR_PERCENTAGES:
+    today, *_ = MIRROR_PERCENTAGES
+    for key in MIRROR_PERCENTAGES:
         for route in routes:
             if fields.get(route, key) is not None:
                 return read_percentage(fields, route, today, key)
@@ -266,11 +267,11 @@ def read_match(value: Value, namespace: str) -> WrittenMatch:
         *_read_labels(value, problems),
     ]
     keys = set(content)
-    is_complete = keys <= _READ_KEYS and not keys <= _KEYS_WITHOUT_CONDITION
+    is_complete = keys <= _READ_KEYS and not keys <= KEYS_WITHOUT_CONDITION
     return WrittenMatch(
         value,
         tuple(conditions),
-        is_complete and all(content[key].content != {} for key in keys & {*_STRING_PARTS}),
+        is_complete and all(content[key].content != {} for key in keys & {*PSEUDO_HEADERS}),
         tuple(problems),
         get_value(value, "ignoreUriCase"),
     )
@@ -278,7 +279,7 @@ def read_match(value: Value, namespace: str) -> WrittenMatch:
 
 def _read_string_parts(match: Value) -> Iterator[WrittenCondition]:
     """Yield the conditions on path, scheme, method and authority."""
-    for part in _STRING_PARTS:
+    for part in PSEUDO_HEADERS:
         value = get_value(match, part)
         if value is not None:
             yield WrittenCondition(part, value, value.at, strings=read_strings(value))

@@ -19,7 +19,6 @@ from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_unchecked_string_match
 from meshproof.rules.legacy import actions
 from meshproof.rules.legacy.written import (
-    PSEUDO_HEADERS,
     find_service_host,
     read_actions,
     read_match,
@@ -27,6 +26,7 @@ from meshproof.rules.legacy.written import (
 )
 from meshproof.rules.model import Match, Route, RouteTable, RuleSet, StringMatch, Target
 from meshproof.rules.written import (
+    PSEUDO_HEADERS,
     WrittenActions,
     WrittenCondition,
     WrittenEntry,

@@ -18,6 +18,7 @@ from meshproof.documents.lookup import (
 )
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.written import (
+    PSEUDO_HEADERS,
     FieldReader,
     ListRoutes,
     Reference,
@@ -42,8 +43,6 @@ from meshproof.rules.written import (
     read_strings,
 )
 
-#: Keys of request.headers that are not headers but parts of the request.
-PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
 _SOURCE_KEYS = ("name", "namespace", "service", "domain")
 
 
