@@ -39,6 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("meshproof-run").addoption("--mesh-cli", default="", help=argparse.SUPPRESS)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let other plugins bring reports of their own."""
+    from meshproof.plugin import hooks
+
+    pluginmanager.add_hookspecs(hooks)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register our marks and fixtures and, with --mesh-report, the recorder."""
     for line in _MARKS:

@@ -147,7 +147,10 @@ class Recorder:
                     f"{self._context.options.label('format')} {name}: not one of "
                     f"{', '.join(valid)}{hint}"
                 )
-        return writers(chosen, self._folder, self._context.options.output)
+        own = self._config.hook.pytest_meshproof_report(folder=self._folder)
+        self._foreign_writers = [writer for writer in own if writer is not None]
+        ours = writers(chosen, self._folder, self._context.options.output)
+        return [*ours, *self._foreign_writers]
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -167,13 +170,16 @@ class Recorder:
         self._notify_writers(lambda writer: writer.progress(redact_tokens(text)))
 
     def _notify_writers(self, notify: Callable[[Writer], None]) -> None:
-        """Call `notify` with every writer; drop a writer that cannot write."""
+        """Call `notify` with every writer; drop a writer that cannot write, or is wrong."""
         for writer in list(self._writers):
             try:
                 notify(writer)
-            except OSError as error:
+            except Exception as error:
+                if not isinstance(error, OSError) and writer not in self._foreign_writers:
+                    raise
                 self._writers.remove(writer)
-                self.write_error = f"a report cannot be written: {error}"
+                name = f"{type(writer).__module__}: " if writer in self._foreign_writers else ""
+                self.write_error = f"a report cannot be written: {name}{error}"
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[Any]:
@@ -200,14 +206,24 @@ class Recorder:
             self._recorded_checks = len(evidence.checks)
             self._unfinished = _merge_teardown(former, result) if former else result
         if call.when == "teardown":
-            self._finish_result()
+            self._finish_result(is_rerun=getattr(item, "execution_count", 1) > 1)
         return report
 
-    def _finish_result(self) -> None:
-        """Add the result of the test that has ended, if there is one."""
+    def _finish_result(self, is_rerun: bool = False) -> None:
+        """Add the result of the test that has ended, if there is one.
+
+        That of a test that is run again (pytest-rerunfailures) takes the place of the former one,
+        which a note tells.
+        """
         result, self._unfinished, self._recorded_checks = self._unfinished, None, 0
         if result is not None:
             result = redact_result(result)
+            if is_rerun and self.run.results:
+                former = self.run.results.pop()
+                note = f"{result.name} was run again: it ended first with {former.outcome}: "
+                note += former.summary
+                self._context.notes.append(note)
+                self.run.notes = [*self.run.notes, note]
             self.run.results.append(result)
             self._notify_writers(lambda writer: writer.finished(result))
 
