@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -39,13 +40,24 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def list_processes_in(folder: Path) -> list[str]:
+    """Return the processes that work in a folder: what a command has left running."""
+    left = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink() == folder:
+                left.append((process / "cmdline").read_text())
+    return left
+
+
 #: The command -> its exit code, and what it says.
 COMMANDS: dict[tuple[str, ...], tuple[int, str]] = {
     ("explain", "k8s", "http://shop.exmaple/"): (64, "did you mean 'shop.example'?"),
     ("explain", "k8s", "http://shop.example:81/"): (64, "no Gateway serves shop.example at port"),
     ("explain", "k8s", "shop.example", "-H", "x-beta"): (64, "'x-beta': expected 'name: value'"),
     ("explain", "k8s", "http://cart/", "--from", "shop/wbe"): (64, "did you mean 'shop/web'?"),
-    ("explain", "k9s", URL): (65, "k9s:1:1: cannot be read"),
+    ("explain", "k9s", URL): (65, "k9s:1:1: cannot be read: No such file or directory; did you"),
+    ("compare", "k8s", "k9s"): (65, "did you mean 'k8s'?"),
     ("try", "k8s", "http://shop.exmaple/", "--for", "0"): (64, "did you mean 'shop.example'?"),
     ("try", "k8s", URL, "--from", "shop/wbe", "--for", "0"): (64, "did you mean 'shop/web'?"),
     ("compare", "main:k9s", "k8s"): (64, "revision main has no k9s; did you mean 'k8s'?"),
@@ -74,6 +86,7 @@ def test_a_wrong_word_is_named_with_the_nearest(
     code, words = COMMANDS[arguments]
     ended = meshproof(*arguments)
     assert (ended.code, words in ended.output) == (code, True), ended.output
+    assert list_processes_in(folder) == []
 
 
 @pytest.mark.parametrize("command", [("plan", "k8s"), ("test", "--rules", "k8s")], ids=" ".join)

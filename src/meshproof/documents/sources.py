@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from meshproof.base.errors import BadRules
+from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.documents.manifest import STDIN, STDIN_NAME, At, Document, Value, parse
 
 #: The most that one file may hold. `helm template` of a large chart is 2 MB.
@@ -247,10 +247,21 @@ def _read_file(
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        sources.unreadable.append(Unreadable(At(file, 1), f"cannot be read: {reason}"))
+        hint = _suggest_neighbour(file) if isinstance(error, FileNotFoundError) else ""
+        sources.unreadable.append(Unreadable(At(file, 1), f"cannot be read: {reason}{hint}"))
         return False
     _add_documents(sources, file, content, must_hold_object)
     return False
+
+
+def _suggest_neighbour(file: str) -> str:
+    """Return a hint at the nearest name in the folder of a file that is not there, or ""."""
+    path = PurePath(file)
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return ""
+    return suggest_nearest(path.name, sorted(names))
 
 
 def _read_stdin() -> bytes:
