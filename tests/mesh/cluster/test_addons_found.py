@@ -11,6 +11,7 @@ from meshproof.base.errors import NotReady, UsageError
 from meshproof.mesh.addons import jaeger, load_addon, zipkin
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.proxies.proxies import Proxy
 from meshproof.mesh.cluster.run.addons import ClusterAddons, find_addon_service
 from meshproof.mesh.protocol import Lack
 
@@ -35,24 +36,42 @@ COLLECTOR = {"name": "http-zipkin", "port": 9411}
 
 
 class Cluster:
-    """The Services of a cluster; no pod runs in it."""
+    """The Services of a cluster, and the namespaces of what is applied; no pod runs in it."""
 
     cluster_name = "context x"
 
     def __init__(self, *services: dict[str, Any]) -> None:
         self._services = list(services)
+        self.applied: list[str] = []
+
+    def get(self, api: str, kind: str, name: str, namespace: str) -> None:
+        return None
+
+    def apply(self, body: dict[str, Any]) -> None:
+        self.applied.append(f"{body['kind']} in {body['metadata']['namespace']}")
 
     def list(self, api: str, kind: str, namespace: str = "", labels: str = "") -> list[Any]:
         return self._services if kind == "Service" else []
 
 
+class NoPods:
+    """A run whose pods have not started yet."""
+
+    def proxies(self) -> list[Proxy]:
+        return []
+
+
 def addons(*services: dict[str, Any], **urls: str) -> ClusterAddons:
+    return connect(Cluster(*services), **urls)
+
+
+def connect(cluster: Cluster, **urls: str) -> ClusterAddons:
     return ClusterAddons(
-        Cluster(*services),  # type: ignore[arg-type]
+        cluster,  # type: ignore[arg-type]
         ISTIO,
         RunScope("1"),
         urls,
-        None,  # type: ignore[arg-type]
+        NoPods(),
         ExitStack(),
     )
 
@@ -115,3 +134,29 @@ def test_a_service_without_endpoints_is_not_ready() -> None:
 def test_a_program_is_no_address_of_an_addon() -> None:
     with pytest.raises(UsageError, match="--mesh-addon grafana=/usr/sbin/grafana: in a cluster"):
         addons(grafana="/usr/sbin/grafana")
+
+
+@pytest.mark.parametrize(
+    ("checked", "applied"),
+    [
+        (("jaeger", "prometheus", "zipkin"), ["Telemetry in meshproof-1"]),
+        (("prometheus",), []),
+        (("zipkin",), []),
+        ((), []),
+    ],
+)
+def test_telemetry_is_there_before_the_pods(checked: tuple[str, ...], applied: list[str]) -> None:
+    cluster = Cluster(service("tracing", QUERY))
+    connect(cluster).apply_telemetry(checked)
+    assert cluster.applied == applied
+
+
+def test_a_refused_telemetry_is_told_by_the_tests_of_addons_alone() -> None:
+    class Refusing(Cluster):
+        def apply(self, body: dict[str, Any]) -> None:
+            raise NotReady("telemetries.telemetry.istio.io is forbidden")
+
+    cluster = Refusing(service("tracing", QUERY))
+    connect(cluster).apply_telemetry(("jaeger",))
+    with pytest.raises(NotReady, match="is forbidden"):
+        connect(cluster).receive_spans("jaeger")

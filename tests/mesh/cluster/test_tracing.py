@@ -47,7 +47,7 @@ def send_spans(monkeypatch: pytest.MonkeyPatch, sidecar: Sidecar) -> AppliedObje
     monkeypatch.setattr(tracing, "get_from_pod", sidecar.answer)
     monkeypatch.setattr(timeouts, "POLL_SLOW", 0.001)
     applied = AppliedObjects()
-    tracing.send_spans(cast(Kube, applied), None, None, ["shop"], {}, [SIDECAR])
+    tracing.send_spans(cast(Kube, applied), tracing.Plan("shop", {}), [SIDECAR])
     return applied
 
 

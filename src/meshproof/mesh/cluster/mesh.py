@@ -69,6 +69,7 @@ class ClusterMesh:
 
     def __init__(self, options: Options, workspace: Workspace, kube: Kube, run: str) -> None:
         self._options, self._beta = options.cluster, options.beta
+        self._checked_addons = options.checked_addons
         self._evidence = options.evidence
         #: The folder of evidence that is not complete yet.
         self._unfinished_evidence: Path | None = None
@@ -186,6 +187,7 @@ class ClusterMesh:
             run_objects = inject_sidecars(
                 run_objects, self._istioctl, istio.namespace, istio.revision_suffix
             )
+        self.addons.apply_telemetry(self._checked_addons)
         for run_object in sorted(
             run_objects, key=lambda run_object: run_object.kind == "Deployment"
         ):

@@ -55,13 +55,13 @@ class LocalMesh(AppMesh):
         self._sidecars: list[Sidecar] = []
         self._mtls_modes: dict[str, MtlsMode] = {}
         self._served_at = datetime.now(UTC)
-        self._collector = _make_collector_cluster(_NO_COLLECTOR) if options.with_addons else None
+        self._collector = _make_collector_cluster(_NO_COLLECTOR) if options.checked_addons else None
         self._ingress.collector = self._collector
         self.addons = Addons(workspace, self, options.addons, self.send_traces_to)
 
     def _start(self) -> None:
         """Start the addons that the machine has."""
-        if self._options.with_addons:
+        if self._options.checked_addons:
             self.addons.start()
 
     def send_traces_to(self, port: int) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from meshproof.base import timeouts
-from meshproof.base.errors import NotReady, UsageError
+from meshproof.base.errors import MeshproofError, NotReady, UsageError
 from meshproof.base.waiting import wait_answered
-from meshproof.mesh.addons import OFF, Addon, ClusterLookup, load_addon
+from meshproof.mesh.addons import OFF, Addon, ClusterLookup, load_addon, needs_spans
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.api.port_forward import Forwarder, get_from_pod
@@ -136,8 +136,22 @@ class ClusterAddons:
         """Return the Service of an addon, None if the user gave a URL instead."""
         return None if self._urls.get(name) else self._find_service(name)
 
+    def apply_telemetry(self, names: Sequence[str]) -> None:
+        """Let sidecars that start now send spans to the first of `names` that takes some.
+
+        No connection of theirs is then older than that. What goes wrong is told by `receive_spans`.
+        """
+        receiver = next((name for name in names if needs_spans(name)), "")
+        if receiver and self.find_lack(receiver) is None:
+            with contextlib.suppress(MeshproofError):
+                tracing.apply_telemetry(self._kube, self._make_plan(receiver))
+
     def receive_spans(self, name: str) -> None:
         """Let the run's sidecars send their spans to the addon's Service."""
+        tracing.send_spans(self._kube, self._make_plan(name), self._view.inside())
+
+    def _make_plan(self, name: str) -> tracing.Plan:
+        """Return where the run's sidecars are to send spans for an addon."""
         revision = self._istio.revision_suffix
         config = self._kube.get(
             "v1",
@@ -145,15 +159,10 @@ class ClusterAddons:
             f"istio-{revision}" if revision else "istio",
             self._istio.namespace,
         )
-        sidecars = self._view.inside()
-        tracing.send_spans(
-            self._kube,
-            config,
-            self._find_used_service(name),
-            [self._view.namespace],
-            self._scope.labels,
-            sidecars,
+        provider, collector = tracing.find_provider(
+            self._kube, config, self._find_used_service(name)
         )
+        return tracing.Plan(self._view.namespace, self._scope.labels, provider, collector)
 
     def _forward_port(self, name: str, service: Object) -> str:
         """Return the URL of a port-forward to a pod behind the addon's Service."""

@@ -1,4 +1,4 @@
-"""Makes a run's sidecars send every span, tagged, to the collector that is queried.
+"""Makes a run's sidecars send the spans of tagged requests to the collector that is queried.
 
 Changes only namespaces of the run. Source: Istio docs, "Telemetry API" and "Custom tags", "Mesh
 Config" (extensionProviders); Envoy docs, "Draining" and "Listener manager" (statistics).
@@ -7,6 +7,7 @@ Config" (extensionProviders); Envoy docs, "Draining" and "Listener manager" (sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from meshproof.base import timeouts
@@ -25,28 +26,37 @@ _DRAINING = r"/stats?filter=^listener_manager\.total_(listeners|filter_chains)_d
 _KINDS = ("zipkin", "opentelemetry")
 
 
-def send_spans(
-    kube: Kube,
-    config_map: Object | None,
-    service: Object | None,
-    namespaces: Sequence[str],
-    labels: dict[str, str],
-    sidecars: Sequence[Proxy],
-) -> str:
-    """Make the sidecars of `namespaces` send all spans to the pods behind `service`.
+@dataclass(frozen=True)
+class Plan:
+    """Where the sidecars of a namespace send their spans.
 
-    `config_map` holds the mesh's config. If none of its providers leads there, spans go where the
-    mesh sends them anyway. Returns a sentence on where they go, once every sidecar does so, also on
-    the connections that were open before.
+    `provider` is an extension provider of the mesh's config, `collector` its cluster's name. If
+    both are empty, none of the providers leads there: spans go where the mesh sends them anyway.
     """
-    provider, collector = _find_provider(kube, config_map, service) if service else ("", "")
-    for namespace in namespaces:
-        kube.apply(_make_telemetry(namespace, labels, provider))
+
+    namespace: str
+    labels: dict[str, str]
+    provider: str = ""
+    collector: str = ""
+
+
+def apply_telemetry(kube: Kube, plan: Plan) -> None:
+    """Apply the Telemetry of a plan; sidecars that start later have it from their beginning."""
+    kube.apply(_make_telemetry(plan))
+
+
+def send_spans(kube: Kube, plan: Plan, sidecars: Sequence[Proxy]) -> None:
+    """Make the sidecars send spans as planned; return once every one of them does so.
+
+    That includes the connections that were open before. Raises NotReady with the sidecars that
+    are late.
+    """
+    apply_telemetry(kube, plan)
     _wait_for_all(
         kube,
         sidecars,
         _INBOUND,
-        lambda dump: RUN_TAG in dump and collector in dump,
+        lambda dump: RUN_TAG in dump and plan.collector in dump,
         timeouts.CONFIG_SERVED,
         f"Telemetry {NAME} is not served by",
     )
@@ -58,9 +68,6 @@ def send_spans(
         timeouts.DRAINED,
         "older connections are still served by",
     )
-    if provider:
-        return f"sidecars send their spans to the extension provider {provider}"
-    return "no extension provider of the mesh's config leads there"
 
 
 def _wait_for_all(
@@ -96,10 +103,15 @@ def is_draining(gauges: str) -> bool:
     return any(int(line.rpartition(": ")[2]) for line in gauges.splitlines() if line)
 
 
-def _find_provider(kube: Kube, config_map: Object | None, service: Object) -> tuple[str, str]:
-    """Return the extension provider of a service's pods and its cluster name, else empty."""
+def find_provider(kube: Kube, config_map: Object | None, service: Object | None) -> tuple[str, str]:
+    """Return the extension provider of a service's pods and its cluster name, else empty.
+
+    `config_map` holds the mesh's config.
+    """
     import yaml
 
+    if service is None:
+        return "", ""
     mesh_config = (config_map or {}).get("data", {}).get("mesh", "")
     config: dict[str, Any] = yaml.safe_load(mesh_config) or {}
     selector = service["spec"].get("selector")
@@ -120,17 +132,21 @@ def _find_provider(kube: Kube, config_map: Object | None, service: Object) -> tu
     return "", ""
 
 
-def _make_telemetry(namespace: str, labels: dict[str, str], provider: str) -> Object:
-    """Return the Telemetry object of a namespace."""
+def _make_telemetry(plan: Plan) -> Object:
+    """Return the Telemetry object of a plan's namespace.
+
+    It makes spans of the requests that ask for them (TRACE_HEADER: Istio sets Envoy's
+    client_sampling to 100), so that collectors of others are not filled with the run's visits.
+    """
     tracing_spec: Object = {
-        "randomSamplingPercentage": 100,
+        "randomSamplingPercentage": 0,
         "customTags": {RUN_TAG: {"header": {"name": RUN_HEADER}}},
     }
-    if provider:
-        tracing_spec["providers"] = [{"name": provider}]
+    if plan.provider:
+        tracing_spec["providers"] = [{"name": plan.provider}]
     return {
         "apiVersion": "telemetry.istio.io/v1",
         "kind": "Telemetry",
-        "metadata": {"name": NAME, "namespace": namespace, "labels": labels},
+        "metadata": {"name": NAME, "namespace": plan.namespace, "labels": plan.labels},
         "spec": {"tracing": [tracing_spec]},
     }
