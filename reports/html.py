@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,16 +12,20 @@ from urllib.parse import quote
 
 from meshproof.base.errors import pluralize
 from meshproof.base.escaping import escape_text
-from meshproof.run.broken import group_by_cause
+from meshproof.run.broken import group_by_cause, has_cause
 from meshproof.run.figures import format_alpha, name_check
 from meshproof.run.history import Course, describe_course, read_history
 from meshproof.run.record import Check, Outcome, Result, Run
+from meshproof.verdict import WrongSplit
 from meshproof.verdict.comparison import CAUGHT
 from meshproof.verdict.phrases import describe_bound, format_percent
 
 from . import _files, _phrases
 
 TRACK = 240  # width of a bar in pixels; 100 % is at its right end
+
+#: A strip has so many columns at most; more answers share one. It has no colours for more versions.
+MAX_STRIP_COLUMNS, MAX_STRIP_VERSIONS, STRIP_HEIGHT = 200, 4, 20
 
 _MARKS_AND_TONES = {
     Outcome.PASSED: ("✓", "good"),
@@ -75,6 +81,10 @@ class Writer:
             marks=_MARKS_AND_TONES,
             build_rows=lambda check: list(_build_share_rows(check)),
             build_link=self._build_link,
+            build_strip=_build_strip,
+            strip_height=STRIP_HEIGHT,
+            filters=_list_filters(run),
+            has_cause=has_cause,
             track=TRACK,
         )
         _files.write_report(self._folder / "index.html", page + "\n")
@@ -110,6 +120,7 @@ class ShareRow:
     high: float
     band: tuple[float, float]
     wrong: bool
+    nearest_wrong: tuple[WrongSplit, ...] = ()
 
     def to_pixels(self, share: float) -> float:
         """Return the position of `share` on the bar, in pixels."""
@@ -141,8 +152,67 @@ def _build_share_rows(check: Check) -> Iterator[ShareRow]:
             low=low,
             high=high,
             band=band,
+            nearest_wrong=tuple(
+                split for split in verdict.splits if split.nearest and split.version == label
+            ),
             wrong=not verdict.holds and (not low <= promised <= high if declared else not count),
         )
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Who gave the answers, in send order: columns of `per_column` answers, stacked by version.
+
+    `areas` has the SVG path of each version in `versions`, the lowest first: each covers what lies
+    above it, too, and is covered by those that come after it.
+    """
+
+    versions: tuple[str, ...]
+    areas: tuple[str, ...]
+    columns: int
+    per_column: int
+
+
+def _build_strip(check: Check) -> Strip:
+    """Return the strip of a check; without versions where one at most answered, or too many."""
+    labels = [label for label in check.verdict.labels if label is not None]
+    versions = tuple(sorted(set(labels)))
+    if not 1 < len(versions) <= MAX_STRIP_VERSIONS:
+        return Strip((), (), 0, 0)
+    per_column = max(1, -(-len(labels) // MAX_STRIP_COLUMNS))
+    starts = range(0, len(labels), per_column)
+    columns = [Counter(labels[start : start + per_column]) for start in starts]
+    areas = (
+        _draw_area([_scale(column, versions[:number]) for column in columns])
+        for number in range(len(versions), 0, -1)
+    )
+    return Strip(versions, tuple(areas), len(columns), per_column)
+
+
+def _scale(column: Counter[str], versions: tuple[str, ...]) -> int:
+    """Return the height of the answers of `versions` in a column."""
+    count = sum(column[version] for version in versions)
+    return round(STRIP_HEIGHT * count / column.total())
+
+
+def _draw_area(heights: list[int]) -> str:
+    """Return the SVG path from the top edge down to `heights`; equal neighbours are one step."""
+    steps = (f"V{height}h{len(list(group))}" for height, group in itertools.groupby(heights))
+    return f"M0 0{''.join(steps)}V0z"
+
+
+def _list_filters(run: Run) -> list[tuple[str, str, list[str]]]:
+    """Return name, label and values of each filter that has more than one value."""
+    values = {
+        "outcome": [result.outcome.value for result in run.results],
+        "file": [result.rule.file for result in run.results if result.rule],
+        "route": [result.route for result in run.results if result.route],
+    }
+    return [
+        (name, name, list(dict.fromkeys(found)))
+        for name, found in values.items()
+        if len(set(found)) > 1
+    ]
 
 
 def _find_tolerated_band(check: Check, promised: float) -> tuple[float, float]:
