@@ -36,8 +36,8 @@ def sent(doctor: Callable[[Route], Route]) -> Plant:
     table = translate._translate_route
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        def wrong(snapshot: translate.Snapshot, route: Route, *rest: Any) -> Any:
-            return table(snapshot, doctor(route), *rest)
+        def wrong(snapshot: translate.Snapshot, route: Route, *rest: Any, **options: Any) -> Any:
+            return table(snapshot, doctor(route), *rest, **options)
 
         patch.setattr(translate, "_translate_route", wrong)
 
