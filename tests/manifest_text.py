@@ -28,3 +28,21 @@ def write_head(kind: str, name: str, namespace: str = "") -> str:
     """Return apiVersion, kind and metadata of an object: always three lines."""
     place = f", namespace: {namespace}" if namespace else ""
     return f"apiVersion: {API_VERSIONS[kind]}\nkind: {kind}\nmetadata: {{name: {name}{place}}}\n"
+
+
+def write_hashed_rule(host: str, pod_hash: str, other_hash: str) -> str:
+    """Return a DestinationRule that picks pods by `pod_hash`; by another one for v3, none for v2.
+
+    Both are values of `consistentHash`.
+    """
+    return f"""\
+{write_head("DestinationRule", host)}spec:
+  host: {host}
+  trafficPolicy: {{loadBalancer: {{consistentHash: {pod_hash}}}}}
+  subsets:
+  - {{name: v1, labels: {{version: v1}}}}
+  - {{name: v2, labels: {{version: v2}}, trafficPolicy: {{loadBalancer: {{simple: RANDOM}}}}}}
+  - name: v3
+    labels: {{version: v3}}
+    trafficPolicy: {{loadBalancer: {{consistentHash: {other_hash}}}}}
+"""

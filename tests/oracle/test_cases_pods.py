@@ -9,9 +9,10 @@ import pytest
 from meshproof.oracle.derive import Case, derive
 from meshproof.oracle.pod_keys import OTHER_KEYS
 from meshproof.rules.model import RuleSet
+from tests.manifest_text import write_hashed_rule
 
 Read = Callable[[str], RuleSet]
-RULES = """\
+ROUTES = """\
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: cart}
@@ -20,25 +21,14 @@ spec:
   http:
   - ROUTE
 ---
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: cart}
-spec:
-  host: cart
-  trafficPolicy: {loadBalancer: {consistentHash: HASH}}
-  subsets:
-  - {name: v1, labels: {version: v1}}
-  - {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
-  - name: v3
-    labels: {version: v3}
-    trafficPolicy: {loadBalancer: {consistentHash: {httpQueryParameterName: k}}}
 """
 PLAIN = "route: [{destination: {host: cart}}]"
 HEADER = "{httpHeaderName: X-User}"
 
 
 def write(route: str = PLAIN, pod_hash: str = HEADER) -> str:
-    return RULES.replace("ROUTE", route).replace("HASH", pod_hash)
+    definition = write_hashed_rule("cart", pod_hash, "{httpQueryParameterName: k}")
+    return ROUTES.replace("ROUTE", route) + definition
 
 
 def find_key_cases(rules: RuleSet) -> list[Case]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.user_rules.faulty_command import build_command
+
 RULES = Path(__file__).with_name("actions.yaml")
+command = partial(build_command, RULES)
 pytestmark = pytest.mark.local
 Run = Callable[..., Any]
 
@@ -104,11 +108,6 @@ FAULTS = {
         HEADERS_THERE: "x-back-remove came back as 'meshproof-other', not removed",
     },
 }
-
-
-def command(fault: str) -> list[str]:
-    faults = ["-p", "tests.user_rules.own_faults", "--own-fault", fault]
-    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 def test_every_action_is_proven(meshproof: Run) -> None:

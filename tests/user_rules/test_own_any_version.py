@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,11 @@ import pytest
 
 from meshproof.mesh.echo.workloads import Workloads, plan_echo_workloads
 from meshproof.user_rules import loading
+from tests.user_rules.faulty_command import build_command
 
 RULES = Path(__file__).with_name("any_version.yaml")
+command = partial(build_command, RULES)
 Run = Callable[..., Any]
-
-
-def command(fault: str) -> list[str]:
-    faults = ["-p", "tests.user_rules.own_faults", "--own-fault", fault]
-    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 @pytest.mark.local

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meshproof.user_rules import loading
+from tests.user_rules.faulty_command import build_command
 
 RULES = Path(__file__).with_name("cors.yaml")
+command = partial(build_command, RULES)
 Run = Callable[..., Any]
 
 A = "shop: path /api, from https://a.example -> any version"
@@ -67,11 +70,6 @@ FAULTS = {
         UNMATCHED: "HTTP 200",
     },
 }
-
-
-def command(fault: str) -> list[str]:
-    faults = ["-p", "tests.user_rules.own_faults", "--own-fault", fault]
-    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 def test_what_a_policy_cannot_do_is_named() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meshproof.base.place import Place
+from tests.user_rules.faulty_command import build_command
 
 RULES = Path(__file__).with_name("delegates.yaml")
+command = partial(build_command, RULES)
 pytestmark = pytest.mark.local
 Run = Callable[..., Any]
 
@@ -28,11 +31,6 @@ FAULTS: dict[str, Callable[[str], bool]] = {
     ),
     "callers ignored": lambda case: case == OTHER_CALLER,
 }
-
-
-def command(fault: str) -> list[str]:
-    faults = ["-p", "tests.user_rules.own_faults", "--own-fault", fault]
-    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 def test_the_merged_routes_and_the_callers_are_proven(meshproof: Run) -> None:

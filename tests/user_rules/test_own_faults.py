@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meshproof.base.place import Place
+from tests.user_rules.faulty_command import build_command
 
 RULES = Path(__file__).with_name("shop.yaml")
+command = partial(build_command, RULES)
 pytestmark = pytest.mark.local
 Run = Callable[..., Any]
 
@@ -100,11 +103,6 @@ FAULTS = {
         "/AP",
     ),
 }
-
-
-def command(fault: str) -> list[str]:
-    faults = ["-p", "tests.user_rules.own_faults", "--own-fault", fault]
-    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 def test_every_case_passes_without_a_fault_and_names_its_line(meshproof: Run) -> None:

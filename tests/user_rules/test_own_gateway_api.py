@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.user_rules.faulty_command import build_command
+
 RULES = Path(__file__).with_name("gateway_api.yaml")
+command = partial(build_command, RULES)
 pytestmark = pytest.mark.local
 Run = Callable[..., Any]
 
@@ -89,11 +93,6 @@ FAULTS = {
         },
     ),
 }
-
-
-def command(fault: str) -> list[str]:
-    faults = ["-p", "tests.user_rules.own_faults", "--own-fault", fault]
-    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 def test_every_case_passes_without_a_fault(meshproof: Run) -> None:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.user_rules.faulty_command import build_command
+
 RULES = Path(__file__).with_name("mirrors.yaml")
+command = partial(build_command, RULES, options=())
 pytestmark = pytest.mark.local
 Run = Callable[..., Any]
 
 FIRST = "shop: path /first, mirrored to audit -> any version after 1 s"
 SECOND = "shop: path /second, mirrored to audit -> any version after 1 s"
 LONG = "shop: path /long, answered too late -> 504 after 7 s"
-
-
-def command(fault: str) -> list[str]:
-    return [
-        "test",
-        "--rules",
-        str(RULES),
-        "-p",
-        "tests.user_rules.own_faults",
-        "--own-fault",
-        fault,
-    ]
 
 
 def test_copies_of_requests_that_are_sent_ahead_are_each_case_s_own(meshproof: Run) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.user_rules.faulty_command import build_command
+
 RULES = Path(__file__).with_name("overlaps.yaml")
+command = partial(build_command, RULES)
 pytestmark = pytest.mark.local
 BOTH = "shop: cookie user=burr; group=beta, first match -> v3"
 BURR_HALF = "shop: cookie user=burr and path /half, first match -> v3"
@@ -18,11 +22,6 @@ FAULTS = {
     "routes 1 and 2 swapped": ([BOTH], "shop.default.v2"),
     "routes 2 and 3 swapped": ([BETA_HALF], "shop.default.v1"),
 }
-
-
-def command(fault: str) -> list[str]:
-    faults = ["-p", "tests.user_rules.own_faults", "--own-fault", fault]
-    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 def test_in_their_order_every_case_passes(meshproof: Callable[..., Any]) -> None:

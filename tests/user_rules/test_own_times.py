@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.user_rules.faulty_command import build_command
+
 RULES = Path(__file__).with_name("times.yaml")
+command = partial(build_command, RULES)
 pytestmark = pytest.mark.local
 Run = Callable[..., Any]
 
@@ -29,11 +33,6 @@ FAULTS = {
         LONG: "shop.default.v1 answered\nexpected: HTTP 504 answers after 15 s",
     },
 }
-
-
-def command(fault: str) -> list[str]:
-    faults = ["-p", "tests.user_rules.own_faults", "--own-fault", fault]
-    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 def test_times_are_proven_and_long_ones_together(meshproof: Run) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from meshproof.mesh.envoy import translate
+from tests.manifest_text import write_hashed_rule
 from tests.mesh.envoy.translating import IDENTITY, cluster, routes, snapshot
 
-TEXT = """\
+ROUTES = """\
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: reviews}
@@ -24,19 +25,8 @@ spec:
     - {destination: {host: reviews, subset: v2}, weight: 50}
     - {destination: {host: reviews, subset: v3}, weight: 0}
 ---
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: reviews}
-spec:
-  host: reviews
-  trafficPolicy: {loadBalancer: {consistentHash: HASH}}
-  subsets:
-  - {name: v1, labels: {version: v1}}
-  - {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
-  - name: v3
-    labels: {version: v3}
-    trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: b, maglev: {}}}}
 """
+TEXT = ROUTES + write_hashed_rule("reviews", "HASH", "{httpHeaderName: b, maglev: {}}")
 RING = {"lb_policy": "RING_HASH", "ring_hash_lb_config": {"minimum_ring_size": 1024}}
 POLICIES = {
     "{httpHeaderName: A}": {"header": {"header_name": "a"}},
