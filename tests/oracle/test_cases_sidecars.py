@@ -44,7 +44,7 @@ def test_callers_see_what_their_sidecar_imports(
         else:
             seen = "nothing"
         seeing.append(seen)
-        assert sidecars.hides(rules, table, call) == (seen != "rule")
+        assert sidecars.hides(rules, table, call, {}) == (seen != "rule")
     assert " ".join(seeing) == SEEN[text]
 
 

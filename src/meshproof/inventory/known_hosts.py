@@ -45,6 +45,13 @@ class KnownHosts:
             for host, ports in self.ports.items()
         }
 
+    @property
+    def service_ports(self) -> dict[str, tuple[int, ...]]:
+        """The HTTP ports of each host that may be a service: none is known not to exist."""
+        ports = self.http_ports
+        absent = self.select_absent(ports)
+        return {host: numbers for host, numbers in ports.items() if host not in absent}
+
     def select_absent(self, hosts: Iterable[str]) -> frozenset[str]:
         """Return those of some full hosts that are no services, as is known."""
         return frozenset(

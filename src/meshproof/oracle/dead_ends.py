@@ -67,9 +67,13 @@ class DeadEnd:
 
 def mark_dead_ends(plan: Plan, known_hosts: KnownHosts, rules: RuleSet) -> Plan:
     """Return the plan with the dead ends of each case."""
+    service_ports = known_hosts.service_ports
     cases = tuple(
         replace(
-            case, dead_ends=tuple(_join_shares(_find_dead_ends(case, plan, known_hosts, rules)))
+            case,
+            dead_ends=tuple(
+                _join_shares(_find_dead_ends(case, plan, known_hosts, rules, service_ports))
+            ),
         )
         for case in plan.cases
     )
@@ -91,12 +95,16 @@ def _join_shares(dead_ends: Iterable[DeadEnd]) -> list[DeadEnd]:
 
 
 def _find_dead_ends(
-    case: Case, plan: Plan, known_hosts: KnownHosts, rules: RuleSet
+    case: Case,
+    plan: Plan,
+    known_hosts: KnownHosts,
+    rules: RuleSet,
+    service_ports: sidecars.ServicePorts,
 ) -> Iterator[DeadEnd]:
     """Yield the dead ends of a case: of its requests, then of their copies."""
     caller = subsets.find_caller_namespace(case.call)
     table = plan.coverage[case.table_index].table
-    if sidecars.hides(rules, table, case.call):
+    if sidecars.hides(rules, table, case.call, service_ports):
         yield _make_hidden(rules, case, Destination(case.call.host, (), ""), known_hosts)
         return
     for target, share, at, is_mirror in _iter_targets(case, plan, rules):

@@ -642,7 +642,7 @@ class _TableDeriver:
 
     def _is_hidden(self, call: Call) -> bool:
         """Say whether a Sidecar keeps a call from the table."""
-        return sidecars.hides(self._rules, self._table, call)
+        return sidecars.hides(self._rules, self._table, call, self._ways_in.service_ports)
 
     def _has_other_host_name(self, call: Call) -> bool:
         """Say whether a rule names another host in the mesh as a call names its host.

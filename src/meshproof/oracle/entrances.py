@@ -54,6 +54,10 @@ class Entrances:
         self._rules = rules
         self._absent_hosts = absent_hosts
         self._ports = ports
+        #: The ports of each host that may be a service: none is known not to exist.
+        self.service_ports = {
+            host: numbers for host, numbers in ports.items() if host not in absent_hosts
+        }
         self._lone_namespaces = lone_namespaces
         self._gateways = {gateway.name: gateway for gateway in rules.gateways}
         #: Listener -> the hosts there for which plain requests are redirected.
@@ -86,7 +90,9 @@ class Entrances:
 
     def _find_mesh_calls(self, table: RouteTable) -> Iterator[Call]:
         """Yield the plainest call for each host and port of a table in the mesh."""
-        callers = _list_callers(self._rules, table, self._ports, self._lone_namespaces)
+        callers = _list_callers(
+            self._rules, table, self._ports, self.service_ports, self._lone_namespaces
+        )
         for namespace, host in _list_mesh_hosts(self._rules, table, self._ports, callers):
             has_short_names = not self._is_by_name(table, host)
             authority = hosts.make_example(host) if "*" in host else ""
@@ -110,10 +116,9 @@ class Entrances:
         """
         if not self._is_by_name(table, host):
             return self._ports.get(host, table.ports or _DEFAULT_PORTS)
-        services = (name for name in self._ports if name not in self._absent_hosts)
         siblings = (
-            self._ports[name]
-            for name in services
+            ports
+            for name, ports in self.service_ports.items()
             if any(hosts.covers(other, name) for other in table.hosts)
         )
         return sorted({80, *itertools.chain(*siblings)})
@@ -332,6 +337,7 @@ def _list_callers(
     rules: RuleSet,
     table: RouteTable,
     ports: Mapping[str, Sequence[int]],
+    service_ports: sidecars.ServicePorts,
     lone_namespaces: Collection[str],
 ) -> list[str]:
     """Return the namespaces to call a table's hosts from; see `_list_usual_callers`.
@@ -351,7 +357,7 @@ def _list_callers(
         caller
         for caller in usual_callers
         if any(
-            not sidecars.hides(rules, table, Call(host, namespace=caller, port=port))
+            not sidecars.hides(rules, table, Call(host, namespace=caller, port=port), service_ports)
             for host in table.hosts
             for port in ports.get(host, table.ports or _DEFAULT_PORTS)
         )

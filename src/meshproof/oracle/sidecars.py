@@ -6,7 +6,8 @@ the one for the called port counts. Source: istiod, SidecarScope, SelectVirtualS
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
 from meshproof.inventory.sidecars import EgressListener, Import, Sidecar
@@ -14,8 +15,10 @@ from meshproof.oracle import hosts
 from meshproof.oracle.conditions import Call
 from meshproof.rules.model import RouteTable, RuleSet, Target
 
-#: A rule for a host that is no service is served at this port alone.
+#: Rules that lead to no service of their caller are served at this port alone.
 _HTTP_PORT = 80
+#: The ports of services, by full host.
+ServicePorts = Mapping[str, Collection[int]]
 
 
 def find_sidecar(rules: RuleSet, call: Call) -> Sidecar | None:
@@ -49,15 +52,30 @@ def sees_table(rules: RuleSet, table: RouteTable, call: Call) -> bool:
     return listener is not None and _imports_table(listener, table, call.namespace)
 
 
-def hides(rules: RuleSet, table: RouteTable, call: Call) -> bool:
+def hides(rules: RuleSet, table: RouteTable, call: Call, service_ports: ServicePorts) -> bool:
     """Say whether a Sidecar keeps a call of a rule's host from it.
 
-    A rule for a host that is no known service holds at port 80, by the name that it is for.
+    A rule for a host that is no known service holds by the name that it is for: at port 80, and
+    where the caller sees a service of the rule with the called port.
     """
     if sees_service(rules, call):
         return not sees_table(rules, table, call)
-    is_by_name = call.host_header.partition(":")[0] in table.hosts and call.port == _HTTP_PORT
+    is_by_name = call.host_header.partition(":")[0] in table.hosts and (
+        call.port == _HTTP_PORT or _sees_service_of(rules, table, call, service_ports)
+    )
     return not (is_by_name and sees_table(rules, table, call))
+
+
+def _sees_service_of(
+    rules: RuleSet, table: RouteTable, call: Call, service_ports: ServicePorts
+) -> bool:
+    """Say whether the caller of a call knows a service that a rule is for, at the called port."""
+    return any(
+        hosts.covers(own, host) and sees_service(rules, replace(call, host=host))
+        for host, ports in service_ports.items()
+        if call.port in ports
+        for own in table.hosts
+    )
 
 
 def lacks_target(rules: RuleSet, call: Call, target: Target) -> bool:

@@ -242,3 +242,37 @@ def test_a_request_of_no_route_ends_where_a_sidecar_hides_the_rule(tmp_path: Pat
     cases = loading.load([str(path)]).plan.cases
     assert any(case.route_index is None for case in cases)
     assert all(case.dead_ends for case in cases)
+
+
+BESIDE_A_SERVICE = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a-rule, namespace: web}
+spec:
+  hosts: [cart.shop.svc.cluster.local, news]
+  http:
+  - directResponse: {status: 418}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: b-rule, namespace: default}
+spec:
+  egress:
+  - port: {number: 8080, protocol: HTTP, name: http}
+    hosts: [web/*]
+"""
+
+
+def test_a_sidecar_keeps_no_host_from_a_rule_with_a_service_of_its_listener(
+    tmp_path: Path,
+) -> None:
+    # Found by seed 2026120301, set 16: news, which the listener imports, brings the whole rule.
+    # istiod: core/httproute.go, selectVirtualServices ("TODO: This is a bug"), buildVirtualHost.
+    path = tmp_path / "set.yaml"
+    path.write_text(f"{BESIDE_A_SERVICE}---\n{describe_world()}")
+    hidden = {
+        case.call.port: bool(case.dead_ends)
+        for case in loading.load([str(path)]).plan.cases
+        if case.call.host.startswith("cart") and case.call.namespace == "default"
+    }
+    assert hidden == {80: True, 8080: False}  # no listener takes calls of port 80
