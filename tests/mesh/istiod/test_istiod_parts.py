@@ -26,10 +26,14 @@ from meshproof.mesh.istiod.control_plane import ControlPlane
 from meshproof.mesh.istiod.gateway_certificates import GatewayCertificates
 from meshproof.mesh.istiod.objects import PROXY_PORT, Placed, make_object
 from meshproof.mesh.istiod.proxy import IstioProxy
+from meshproof.mesh.istiod.rule_mesh import make_client_sidecar
 from meshproof.mesh.istiod.serving import Serving
+from meshproof.mesh.process.processes import Workspace
 from meshproof.oracle.case import Case
 from meshproof.oracle.conditions import Call, TlsCall
+from meshproof.rules.known_hosts import read_valid_sidecars
 from meshproof.rules.model import Proxy, RuleSet
+from tests.sidecar_texts import write_sidecar
 
 RULE = """\
 apiVersion: networking.istio.io/v1
@@ -199,6 +203,29 @@ def test_a_port_that_only_root_may_have_is_taken_by_the_proxys_own_port(
     with pytest.raises(NotReady, match=r"port 443 of 127\.9\.9\.9.*: Permission denied"):
         addresses.choose_call_ports("127.9.9.9", [80, 443])
     assert (addresses.move_privileged(80), addresses.move_privileged(8080)) == (20080, 8080)
+    assert addresses.is_unprivileged("127.9.9.9")
+
+
+def test_a_caller_imports_at_other_ports_what_the_users_sidecar_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A rule at port 80 may lead to a port 8080: with ports alone istiod has no cluster for it.
+    text = write_sidecar("default", "web/*", port=8080) + "  - hosts: [./*, ~bank/*]\n"
+    sidecars = read_valid_sidecars(parse(text, "sidecar.yaml"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with Workspace.create() as workspace:
+        proxy = IstioProxy("p", workspace, tmp_path, 1, "127.9.9.9", "default", ())
+        rules_seen = RuleSet(sidecars=sidecars)
+        body = make_client_sidecar(rules_seen, ("default", ()), proxy, {80: 80, 8080: 8080})
+    imports = [
+        (entry.get("port", {}).get("number"), entry["hosts"]) for entry in body["spec"]["egress"]
+    ]
+    assert imports == [
+        (80, ["./*", "~bank/*"]),
+        (8080, ["web/*"]),
+        (objects.MARKER_PORT, ["*/*"]),
+        (None, ["./*", "~bank/*"]),
+    ]
 
 
 class FakeApi:

@@ -47,15 +47,29 @@ def choose_call_ports(address: str, ports: Iterable[int]) -> dict[int, int]:
 
 def _choose_call_port(address: str, port: int) -> int:
     """Return where calls to one port are taken; see `choose_call_ports`."""
+    try:
+        _probe(address, port)
+    except OSError as error:
+        if port == _HTTP_PORT:
+            return PROXY_PORT
+        raise NotReady(
+            f"the istiod mesh cannot listen on port {port} of {address}, as calls to that port "
+            f"of services need: {error.strerror}"
+        ) from None
+    return port
+
+
+def is_unprivileged(address: str) -> bool:
+    """Say whether this process may not listen on port 80 of an address."""
+    try:
+        _probe(address, _HTTP_PORT)
+    except OSError:
+        return True
+    return False
+
+
+def _probe(address: str, port: int) -> None:
+    """Listen on a port for a moment. Raises OSError if this process may not."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Envoy does
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            if port == _HTTP_PORT:
-                return PROXY_PORT
-            raise NotReady(
-                f"the istiod mesh cannot listen on port {port} of {address}, as calls to that port "
-                f"of services need: {error.strerror}"
-            ) from None
-    return port
+        probe.bind((address, port))

@@ -156,12 +156,14 @@ def make_sidecar(
     ports: Iterable[int],
     app_port: int | None = None,
     imports: Mapping[int, Sequence[str]] = MappingProxyType({}),
+    other_imports: Sequence[str] = (),
 ) -> Object:
     """Return the Sidecar of one proxy: the listeners that it opens at its address.
 
     `ports` are those of services that it listens on for calls, or PROXY_PORT in place of 80. At
     INBOUND_PORT the mesh reaches the app, which listens on `app_port` of 127.0.0.1. `imports` are
-    what calls of a port may reach: everything, unless they say.
+    what calls of a port may reach: everything, unless they say. `other_imports` are what the proxy
+    knows of other ports.
     """
     spec: Object = {
         "workloadSelector": {"labels": {PROXY_LABEL: name}},
@@ -176,6 +178,12 @@ def make_sidecar(
             for port in (*ports, MARKER_PORT)
         ],
     }
+    if other_imports:
+        # A listener with a port brings the clusters of that port alone, this one all the others
+        # that its rules lead to. Its own ports are taken by the listeners before it.
+        spec["egress"].append(
+            {"bind": address, "captureMode": "NONE", "hosts": list(other_imports)}
+        )
     if app_port is not None:
         spec["ingress"] = [
             {

@@ -14,6 +14,7 @@ from meshproof.base.names import CLUSTER_DOMAIN, Labels
 from meshproof.mesh.envoy import admin
 from meshproof.mesh.envoy.certificates import Identity
 from meshproof.mesh.envoy.envoy import ConfigState, Envoy, Resource, make_socket_address
+from meshproof.mesh.istiod.addresses import is_unprivileged
 from meshproof.mesh.process.ports import HOST
 from meshproof.mesh.process.processes import Workspace
 
@@ -121,6 +122,8 @@ class IstioProxy(Envoy):
             "INTERCEPTION_MODE": "NONE",
             "LABELS": dict(self.labels),
             "NAMESPACE": self.namespace,
+            # Without it istiod opens listeners that Envoy may not have.
+            "UNPRIVILEGED_POD": "true" if is_unprivileged(self.address) else "false",
         }
 
 

@@ -6,10 +6,11 @@ Envoy of its own, since istiod makes the config of a proxy from its namespace an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
 from meshproof.inventory.known_hosts import KnownHosts
+from meshproof.inventory.sidecars import EgressListener
 from meshproof.inventory.world import Presence
 from meshproof.mesh.echo.rule_mesh import LocalRuleMesh, Source, find_source
 from meshproof.mesh.echo.tls_clients import TlsClients
@@ -197,28 +198,39 @@ def make_client_sidecar(
 
     `call_ports` are where it listens, by the port that is called.
     """
+    listeners = SidecarScope.for_proxy(rules, *source).listeners
     imports = {
         listening_port: hosts
         for port, listening_port in call_ports.items()
-        if (hosts := _list_imports(rules, source, port)) is not None
+        if (hosts := _list_imports(listeners, port)) is not None
     }
+    others = [listener for listener in listeners or () if listener.port is None]
     return make_sidecar(
-        proxy.namespace, proxy.name, proxy.address, call_ports.values(), imports=imports
+        proxy.namespace,
+        proxy.name,
+        proxy.address,
+        call_ports.values(),
+        imports=imports,
+        other_imports=[host for listener in others for host in _format_imports(listener)],
     )
 
 
-def _list_imports(rules: RuleSet, source: Source, port: int) -> list[str] | None:
-    """Return what the user's Sidecar imports for a caller's calls of a port, None for everything.
+def _list_imports(listeners: Sequence[EgressListener] | None, port: int) -> list[str] | None:
+    """Return what the user's Sidecar imports for calls of a port, None for everything.
 
     Each client has a Sidecar of the run, in place of the user's.
     """
-    listeners = SidecarScope.for_proxy(rules, *source).listeners
     if listeners is None:
         return None
     for listener in listeners:
         if listener.port in (None, port):
-            return [
-                f"{'~' if entry.is_excluded else ''}{entry.namespace}/{entry.host}"
-                for entry in listener.imports
-            ]
+            return _format_imports(listener)
     return ["~/*"]
+
+
+def _format_imports(listener: EgressListener) -> list[str]:
+    """Return what a listener imports as a Sidecar says it."""
+    return [
+        f"{'~' if entry.is_excluded else ''}{entry.namespace}/{entry.host}"
+        for entry in listener.imports
+    ]
