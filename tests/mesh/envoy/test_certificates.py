@@ -55,6 +55,15 @@ def test_only_the_ca_may_sign(authority: Authority) -> None:
         leaf.extensions.get_extension_for_class(x509.BasicConstraints)
 
 
+def test_a_server_for_every_host_has_a_name_without_which_envoy_takes_no_certificate(
+    authority: Authority,
+) -> None:
+    # Found by generated sets: the local mesh did not start with a Gateway for `*` without rules.
+    own = certificate(authority.issue_for_names("gateway", []).chain)
+    names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["unasked.invalid"]
+
+
 def test_it_holds_for_months_and_its_ca_for_years(authority: Authority) -> None:
     identity, leaf = issued(authority)
     now = datetime.datetime.now(datetime.UTC)

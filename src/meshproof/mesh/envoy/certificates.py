@@ -33,6 +33,7 @@ _CA_USAGE = x509.KeyUsage(
     decipher_only=False,
 )
 _SKEW = datetime.timedelta(minutes=5)
+_UNASKED_NAME = "unasked.invalid"
 
 
 def format_spiffe_id(namespace: str, service_account: str) -> str:
@@ -110,10 +111,16 @@ class Authority:
         return Identity("", chain, private, self.certificate)
 
     def issue_for_names(self, name: str, names: Iterable[str]) -> Identity:
-        """Return the certificate of a server with DNS names, or of a client."""
+        """Return the certificate of a server with DNS names, or of a client.
+
+        Without any, as for a Gateway's server for every host, it has one that nobody asks for.
+        """
         chain, private = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         key = ec.generate_private_key(ec.SECP256R1())
-        dns_names = x509.SubjectAlternativeName([x509.DNSName(dns_name) for dns_name in names])
+        given_names = list(names) or [_UNASKED_NAME]  # Envoy takes no certificate without a name
+        dns_names = x509.SubjectAlternativeName(
+            [x509.DNSName(dns_name) for dns_name in given_names]
+        )
         self._sign(x509.Name([]), key, dns_names, chain)
         _write_key(key, private)
         return Identity("", chain, private, self.certificate)

@@ -121,6 +121,11 @@ class Envoy:
             self._resources[kind] = {**acknowledged, version: list(resources)}
         return True
 
+    def withdraw(self, kind: str) -> None:
+        """Wait for a kind of resource no more: nothing that is served asks for it now."""
+        self._served_versions.pop(kind, None)
+        self._resources.pop(kind, None)
+
     def get_served(self, kind: str) -> list[Resource]:
         """Return the resources of a kind that were served last."""
         return (

@@ -72,12 +72,19 @@ class Ingress:
         the certificate has them beside the server's hosts.
         """
         self.envoy.wait_started()
-        for listener in translate.list_listeners(gateways, self._proxy):
+        current = {
+            listener.name: listener for listener in translate.list_listeners(gateways, self._proxy)
+        }
+        for name in self._chains.keys() - current.keys():
+            del self._chains[name], self._listeners[name]
+            self.envoy.withdraw(f"rds.{name}")
+        for listener in current.values():
             self._listeners[listener.name] = listener
-            if listener.tls and listener.name not in self._chains:
+            if listener.tls and not self._has_chain(listener):
                 names = asked_names.get(listener.server_key, ())
                 self._chains[listener.name] = self._make_chain(listener, names)
         ports = {listener.port for listener in self._listeners.values()}
+        self._ports = [port for port in self._ports if port in ports]
         self._ports += sorted(ports - set(self._ports))
         for name in self._listeners:
             if not self.envoy.get_served(f"rds.{name}"):
@@ -96,6 +103,16 @@ class Ingress:
             raise NotReady(
                 f"{f'port {self._port} is taken: ' if is_taken else ''}{rejected}"
             ) from None
+
+    def _has_chain(self, listener: GatewayListener) -> bool:
+        """Say whether TLS ends as a server says: Gateways may change while the ingress runs."""
+        chain = self._chains.get(listener.name)
+        ((_, server),) = listener.servers
+        return (
+            chain is not None
+            and chain.hosts == tuple(dict.fromkeys(server.hosts))
+            and chain.mode == (listener.tls or "SIMPLE")
+        )
 
     def _make_chain(self, listener: GatewayListener, asked_names: Iterable[str]) -> TlsChain:
         """Return the filter chain of a server where TLS ends, with a certificate of its own."""
