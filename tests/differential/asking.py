@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import ssl
 import threading
 import time
 from collections import Counter, defaultdict
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from meshproof.base import timeouts
 from meshproof.base.names import MIRROR_HEADER
 from meshproof.mesh.http import HttpRequest, HttpResponse
-from meshproof.mesh.protocol import Address
+from meshproof.mesh.protocol import Address, TlsClient
 from meshproof.oracle.derive import Call
 from meshproof.verdict.two_samples import differs
 from tests.differential.meshes import MARKERS, Pair, Side
@@ -99,6 +100,7 @@ class Asker:
         self._sides = pair.sides
         self._copies = pair.copies
         self._connections: dict[tuple[int, Address], http.client.HTTPConnection] = {}
+        self._contexts: dict[TlsClient, ssl.SSLContext] = {}
         self._executor = ThreadPoolExecutor(_WORKERS)
         self.requests = 0
 
@@ -178,16 +180,41 @@ class Asker:
             key = threading.get_ident(), address
             connection = self._connections.get(key)
             if connection is None:
-                connection = http.client.HTTPConnection(
-                    address.host, address.port, timeout=timeouts.REQUEST
-                )
-                self._connections[key] = connection
+                connection = self._connections[key] = self._make_connection(address)
             try:
                 return _exchange(connection, call, headers)
-            except (ConnectionError, http.client.HTTPException):
+            except (ConnectionError, http.client.HTTPException, ssl.SSLError):
                 connection.close()
                 del self._connections[key]
         return HttpResponse(HttpRequest(call.request_target), _NO_CONNECTION, {}, b"")
+
+    def _make_connection(self, address: Address) -> http.client.HTTPConnection:
+        """Return a connection, not opened yet, that speaks TLS if its address asks for it."""
+        client = address.tls_client
+        if client is None:
+            return http.client.HTTPConnection(address.host, address.port, timeout=timeouts.REQUEST)
+        context = self._contexts.get(client)
+        if context is None:
+            # Which certificate a server shows, is not compared: each mesh has its own.
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            if client.certificate:
+                context.load_cert_chain(client.certificate, client.key)
+            self._contexts[client] = context
+        return _TlsConnection(address, context, client.name)
+
+
+class _TlsConnection(http.client.HTTPConnection):
+    """A connection with TLS that asks for another name than its address."""
+
+    def __init__(self, address: Address, context: ssl.SSLContext, name: str) -> None:
+        super().__init__(address.host, address.port, timeout=timeouts.REQUEST)
+        self._context, self._name = context, name
+
+    def connect(self) -> None:
+        """Connect; see `HTTPConnection.connect`."""
+        super().connect()
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
 
 
 def _exchange(

@@ -15,6 +15,7 @@ import yaml
 from meshproof.base.errors import BadRules
 from meshproof.mesh.echo.workloads import OverlappingShares
 from meshproof.mesh.http import HttpResponse
+from meshproof.oracle.dead_ends import DeadEnd, DeadEndKind
 from meshproof.oracle.derive import Call, Case
 from meshproof.user_rules import loading
 from meshproof.user_rules.compare import CaseComparison
@@ -343,8 +344,15 @@ def _find_unexpected(case: Case, question: Asked, mesh: str) -> str | None:
 
 def _find_life(case: Case, responses: Sequence[HttpResponse]) -> str | None:
     """Return what came of requests that must all end at a dead end, None for an error."""
+    if any(_may_hide_the_rule_alone(dead_end, case) for dead_end in case.dead_ends):
+        return None
     share = sum(dead_end.share for dead_end in case.dead_ends if not dead_end.is_mirror)
     living = [response for response in responses if response.status < _ERROR_STATUS]
     if share < 1 or not living:
         return None
     return f"{living[0].status} instead of an error at a dead end"
+
+
+def _may_hide_the_rule_alone(dead_end: DeadEnd, case: Case) -> bool:
+    """Say whether a Sidecar may show a caller the service without its rule: it answers then."""
+    return dead_end.kind is DeadEndKind.IMPORT and dead_end.destination.host == case.call.host

@@ -11,8 +11,9 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshproof.base.names import MESH, is_host_within, qualify_host
+from meshproof.base.names import MESH, ROOT_NAMESPACE, is_host_within, qualify_host
 from meshproof.oracle.actions import FAILURE_HEADER, RESPONSE_HEADER_PREFIX
+from meshproof.oracle.conditions import TlsCall
 from meshproof.oracle.derive import Call
 from meshproof.rules.model import INGRESS, Proxy
 from tests.differential.drawing import Drawer
@@ -21,6 +22,7 @@ from tests.differential.world import (
     ANSWERED_HEADERS,
     CALLERS,
     ENTRY_PROXY,
+    OUTSIDE,
     SERVICES,
     Service,
 )
@@ -46,6 +48,8 @@ _HOST_GROUPS = (
 )
 _AUTHORITIES = ("shop.example", "web.example", "a.shop.example", "other.test", "SHOP.example")
 _GATEWAY_PORTS = (80, 8080)
+_TLS_PORT = 443
+_TLS_MODES = ("SIMPLE", "SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL")
 #: Weights of the destinations of a route, None for one without.
 _WEIGHTS: tuple[tuple[int | None, ...], ...] = (
     *((None,), (None,), (None,), (None,), (100,), (0,), (1,)),
@@ -53,12 +57,18 @@ _WEIGHTS: tuple[tuple[int | None, ...], ...] = (
 )
 #: Kinds and parts of them that no set has yet, each with its reason.
 KINDS_LEFT_OUT = {
-    "ServiceEntry": "the world has services of the cluster alone",
-    "PeerAuthentication": "callers and workloads of the world speak plaintext",
     "Ingress": "istiod of the comparison has no ingress class",
-    "Sidecar": "a rule for a name without a Service at another port than 80 is not mended yet",
-    "Gateway with TLS": "the requests are plain HTTP",
+    "ServiceEntry beside a Sidecar": (
+        "a Sidecar imports by the namespace of an entry; meshproof takes a host outside for one of "
+        "every namespace (seed 5, set 27)"
+    ),
 }
+#: What a Sidecar imports.
+_IMPORTS = (
+    *("./*", "*/*", "shop/*", "web/*", "default/*", "istio-system/*", "~/*"),
+    *("shop/cart.shop.svc.cluster.local", "*/news.web.svc.cluster.local", "*/*.svc.cluster.local"),
+    "./reviews.default.svc.cluster.local",
+)
 _ORIGINS = ("http://a.example", "http://b.example", "http://a.example.org")
 
 
@@ -76,15 +86,17 @@ def generate_set(source: random.Random) -> GeneratedSet:
     builder = _SetBuilder(drawer)
     objects = builder.build()
     count = drawer.pick((12, 16))
-    calls = [_make_call(drawer, builder.entrances) for _ in range(count)]
+    calls = [_make_call(drawer, builder.entrances, builder.services) for _ in range(count)]
     return GeneratedSet(tuple(objects), tuple(dict.fromkeys(calls)))
 
 
-def make_object(kind: str, namespace: str, name: str, spec: Spec) -> Spec:
-    """Return an object of Istio's group networking."""
+def make_object(
+    kind: str, namespace: str, name: str, spec: Spec, group: str = "networking.istio.io"
+) -> Spec:
+    """Return an object of one of Istio's groups."""
     metadata = {"name": name, "namespace": namespace}
     return {
-        "apiVersion": "networking.istio.io/v1",
+        "apiVersion": f"{group}/v1",
         "kind": kind,
         "metadata": metadata,
         "spec": spec,
@@ -103,18 +115,90 @@ class _SetBuilder:
         self._has_all_subsets = drawer.chance(70)
         self._with_subsets: set[Service] = set()
         self._gateway_places: list[Spec] = []
+        #: The hosts of servers where TLS ends: that two have one is refused.
+        self._tls_hosts: set[str] = set()
+        #: What rules may name: the services of the world, and one outside if the set knows it.
+        self.services: tuple[Service, ...] = SERVICES
 
     def build(self) -> list[Spec]:
         """Return all objects, in the order of their names."""
         drawer = self._drawer
-        objects = self._make_destination_rules()
+        objects: list[Spec] = []
+        if drawer.chance(25):
+            objects += self._make_service_entry()
+        objects += self._make_destination_rules()
         for _ in range(drawer.pick((0, 0, 1, 1, 1, 2))):
             objects.append(self._make_gateway())
         for _ in range(drawer.pick((1, 1, 2, 2, 3))):
             objects += self._make_virtual_services()
+        if self.services == SERVICES and drawer.chance(25):
+            count = drawer.pick((1, 1, 2))
+            for namespace in drawer.several((*_NAMESPACES, ROOT_NAMESPACE), count, count):
+                objects.append(self._make_sidecar(namespace))
+        if drawer.chance(8):
+            objects.append(self._make_peer_authentication())
         if drawer.chance(30):
             objects += self._make_gateway_api(objects)
         return objects
+
+    def _make_service_entry(self) -> list[Spec]:
+        """Return the ServiceEntry of the host outside, and mostly a DestinationRule with it.
+
+        The DestinationRule is in the namespace of the entry: of a host outside meshproof takes all
+        rules for those of its namespace.
+        """
+        drawer = self._drawer
+        namespace = drawer.pick(_NAMESPACES)
+        ports = drawer.several(OUTSIDE.ports, 1, 2)
+        outside = replace(OUTSIDE, ports=tuple(ports))
+        self.services = (*SERVICES, outside)
+        spec: Spec = {
+            "hosts": [outside.host],
+            "location": drawer.pick(("MESH_EXTERNAL", "MESH_INTERNAL")),
+            "resolution": "STATIC",
+            "ports": [
+                {"number": port, "name": f"http-{port}", "protocol": "HTTP"} for port in ports
+            ],
+            "endpoints": [
+                {"address": f"192.0.2.{number}", "labels": {"version": version}}
+                for number, version in enumerate(outside.versions, start=1)
+            ],
+        }
+        objects = [make_object("ServiceEntry", namespace, next(self._names), spec)]
+        if drawer.chance(70):
+            self._with_subsets.add(outside)
+            subsets = [
+                {"name": version, "labels": {"version": version}} for version in outside.versions
+            ]
+            rule = {"host": outside.host, "subsets": subsets}
+            objects.append(make_object("DestinationRule", namespace, next(self._names), rule))
+        return objects
+
+    def _make_sidecar(self, namespace: str) -> Spec:
+        """Return what callers of a namespace import."""
+        drawer = self._drawer
+        egress: list[Spec] = []
+        if drawer.chance(30):
+            port = {"number": 8080, "protocol": "HTTP", "name": "http"}
+            egress.append({"port": port, "hosts": drawer.several(_IMPORTS, 1, 3)})
+        if not egress or drawer.chance(80):
+            egress.append({"hosts": drawer.several(_IMPORTS, 1, 3)})
+        spec: Spec = {"egress": egress}
+        if namespace != ROOT_NAMESPACE and drawer.chance(30):
+            spec["workloadSelector"] = {"labels": {"app": "front"}}
+        if drawer.chance(30):
+            spec["outboundTrafficPolicy"] = {"mode": "REGISTRY_ONLY"}
+        return make_object("Sidecar", namespace, next(self._names), spec)
+
+    def _make_peer_authentication(self) -> Spec:
+        """Return a policy, which is nothing to requests: the workloads' own proxies hold it."""
+        drawer = self._drawer
+        namespace = drawer.pick((*_NAMESPACES, ROOT_NAMESPACE))
+        spec: Spec = {"mtls": {"mode": drawer.pick(("STRICT", "PERMISSIVE", "DISABLE"))}}
+        if namespace != ROOT_NAMESPACE and drawer.chance(40):
+            spec["selector"] = {"matchLabels": {"app": drawer.pick(("cart", "news", "reviews"))}}
+        group = "security.istio.io"
+        return make_object("PeerAuthentication", namespace, next(self._names), spec, group)
 
     def _make_gateway_api(self, objects: list[Spec]) -> list[Spec]:
         """Return routes of Gateway API, of services that no VirtualService is for."""
@@ -168,15 +252,37 @@ class _SetBuilder:
             hosts = drawer.several(_GATEWAY_HOSTS, 1, 2)
             self.entrances.add((INGRESS, port))
             number = {"number": port, "name": f"http-{port}", "protocol": "HTTP"}
-            servers.append({"port": number, "hosts": hosts})
+            server: Spec = {"port": number, "hosts": hosts}
+            if drawer.chance(10):
+                server["tls"] = {"httpsRedirect": drawer.chance(80)}
+            servers.append(server)
+        if drawer.chance(25):
+            servers += self._make_tls_servers()
         spec = {"selector": {"istio": "ingressgateway"}, "servers": servers}
         return make_object("Gateway", namespace, name, spec)
+
+    def _make_tls_servers(self) -> list[Spec]:
+        """Return servers where TLS ends, at one port; no host is that of two of them."""
+        drawer = self._drawer
+        self.entrances.add((INGRESS, _TLS_PORT))
+        servers: list[Spec] = []
+        free_hosts = drawer.several(
+            tuple(host for host in _GATEWAY_HOSTS if host not in self._tls_hosts), 1, 3
+        )
+        self._tls_hosts |= set(free_hosts)
+        while free_hosts:
+            hosts = [free_hosts.pop() for _ in range(min(len(free_hosts), drawer.pick((1, 2))))]
+            number = len(servers)
+            port = {"number": _TLS_PORT, "name": f"https-{number}", "protocol": "HTTPS"}
+            tls = {"mode": drawer.pick(_TLS_MODES), "credentialName": "certificate"}
+            servers.append({"port": port, "hosts": hosts, "tls": tls})
+        return servers
 
     def _make_virtual_services(self) -> list[Spec]:
         """Return a VirtualService, with the delegates that it has."""
         drawer = self._drawer
         namespace, name = drawer.pick(_NAMESPACES), next(self._names)
-        routes = _RouteBuilder(drawer, namespace, self._gateways, self._with_subsets)
+        routes = _RouteBuilder(drawer, namespace, self._gateways, self._with_subsets, self.services)
         spec = self._choose_place(namespace)
         delegates: list[Spec] = []
         spec["http"] = [routes.make_route() for _ in range(drawer.pick((1, 2, 2, 3, 4)))]
@@ -210,11 +316,12 @@ class _SetBuilder:
             gateways = drawer.several(tuple(self._gateways), 1, 2)
             hosts = drawer.pick(_HOST_GROUPS)
             if drawer.chance(20):
-                service = drawer.pick(SERVICES)
+                service = drawer.pick(self.services)
                 return {"hosts": [service.host], "gateways": [*gateways, MESH]}
             return {"hosts": hosts, "gateways": gateways}
         hosts = [
-            _name_host(drawer, service, namespace) for service in drawer.several(SERVICES, 1, 2)
+            _name_host(drawer, service, namespace)
+            for service in drawer.several(self.services, 1, 2)
         ]
         if drawer.chance(7):
             hosts = [f"*.{drawer.pick(_NAMESPACES)}.svc.cluster.local"]
@@ -232,12 +339,18 @@ class _RouteBuilder:
     """Builds the http routes of one VirtualService."""
 
     def __init__(
-        self, drawer: Drawer, namespace: str, gateways: list[str], with_subsets: set[Service]
+        self,
+        drawer: Drawer,
+        namespace: str,
+        gateways: list[str],
+        with_subsets: set[Service],
+        services: tuple[Service, ...],
     ) -> None:
         self._drawer = drawer
         self._namespace = namespace
         self._gateways = gateways
         self._with_subsets = with_subsets
+        self._services = services
 
     def make_route(self, forwards: bool = False) -> Spec:
         """Return one http route, of any kind if it is not to forward."""
@@ -355,7 +468,7 @@ class _RouteBuilder:
 
     def _make_destination(self) -> Spec:
         drawer = self._drawer
-        service = drawer.pick(SERVICES)
+        service = drawer.pick(self._services)
         destination: Spec = {"host": _name_host(drawer, service, self._namespace)}
         if service in self._with_subsets and drawer.chance(60):
             destination["subset"] = drawer.pick(service.versions)
@@ -516,7 +629,9 @@ def _make_percentage(field: str, percentage: int | None) -> Spec:
     return {} if percentage is None else {field: {"value": percentage}}
 
 
-def _make_call(drawer: Drawer, entrances: set[tuple[Proxy, int]]) -> Call:
+def _make_call(
+    drawer: Drawer, entrances: set[tuple[Proxy, int]], services: tuple[Service, ...]
+) -> Call:
     """Return a request around the edges of the matches."""
     if entrances and drawer.chance(50):
         proxy, port = drawer.pick(sorted(entrances, key=lambda entry: (entry[0].name, entry[1])))
@@ -524,11 +639,16 @@ def _make_call(drawer: Drawer, entrances: set[tuple[Proxy, int]]) -> Call:
         suffix = drawer.pick(("", "", f":{port}"))
         authority = f"{name}{suffix}"
         call = Call(name, authority=authority, gateway="gateway", port=port, proxy=proxy)
+        if port == _TLS_PORT:
+            asked = name if drawer.chance(85) else drawer.pick(_AUTHORITIES)
+            tls = TlsCall("", "SIMPLE", asked.lower(), shows_certificate=drawer.chance(50))
+            call = replace(call, tls=tls)
     else:
-        service = drawer.pick(SERVICES)
+        service = drawer.pick(services)
         port = drawer.pick(service.ports)
         namespace, labels = drawer.pick(CALLERS)
-        names = [service.host, service.host, f"{service.name}.{service.namespace}", ""]
+        qualified = f"{service.name}.{service.namespace}"
+        names = [service.host, service.host, qualified, ""]
         names += drawer.pick(([], [], [], list(_AUTHORITIES[:1] + _AUTHORITIES[3:4])))
         if service.namespace == namespace:
             names.append(service.name)

@@ -6,18 +6,20 @@ Both send to the same echo workloads. They are made of the parts of `mesh.echo` 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 from meshproof.base.names import MESH, ROOT_NAMESPACE
 from meshproof.documents import manifest
+from meshproof.documents.manifest import Document
 from meshproof.mesh.echo.listener import MarkerHeaders
 from meshproof.mesh.echo.mesh import iter_services, make_client_pod, make_pod
 from meshproof.mesh.echo.mirrored_copies import MirroredCopies
 from meshproof.mesh.echo.rule_mesh import find_source
 from meshproof.mesh.echo.servers import EchoServers, wait_acknowledged
+from meshproof.mesh.echo.tls_clients import TlsClients
 from meshproof.mesh.echo.workloads import Workloads, collect_ports
 from meshproof.mesh.envoy import ingress, listeners, translate
 from meshproof.mesh.envoy.certificates import Authority
@@ -28,10 +30,13 @@ from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.topology import Topology
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
 from meshproof.mesh.istiod.addresses import Addresses, choose_call_ports
+from meshproof.mesh.istiod.api import Object
 from meshproof.mesh.istiod.binaries import find_binaries
 from meshproof.mesh.istiod.control_plane import MESH_CONFIG, ControlPlane
+from meshproof.mesh.istiod.gateway_certificates import GatewayCertificates
 from meshproof.mesh.istiod.ingress import IstiodIngress
 from meshproof.mesh.istiod.objects import (
+    INGRESS_NAME,
     PROXY_LABEL,
     EndpointAddress,
     Placed,
@@ -50,12 +55,14 @@ from meshproof.oracle.derive import Call
 from meshproof.rules.model import INGRESS, Proxy, RuleSet
 from meshproof.user_rules.loading import UserRules
 from tests.differential.splits import Split, read_splits
-from tests.differential.world import BEHAVIOUR, CALLERS, ECHOES, ENTRY_PROXY, SERVICES
+from tests.differential.world import BEHAVIOUR, CALLERS, ECHOES, ENTRY_PROXY, OUTSIDE, SERVICES
 
 MARKERS = MarkerHeaders("-diff")
 WORKLOADS = Workloads(ECHOES)
 #: The proxies for gateways: that of Istio's, and that of the one Gateway of Gateway API.
 GATEWAY_PROXIES = (INGRESS, ENTRY_PROXY)
+#: Kinds that are no rules of where requests go.
+_SURROUNDINGS = ("PeerAuthentication", "ServiceEntry", "Sidecar")
 
 
 class Side(Protocol):
@@ -98,7 +105,9 @@ def take_snapshot(rules: UserRules, endpoints: Sequence[Endpoint]) -> Snapshot:
     host_ports = {**known.ports, **collect_ports(rules.rules, known)}
     pods = tuple(endpoint.pod for endpoint in endpoints)
     topology = Topology(tuple(iter_services(host_ports, known)), pods)
-    return Snapshot(topology, rules.rules, tuple(endpoints), "DISABLE", serves_dead_ends=True)
+    # As in the local mesh: echo workloads speak plaintext, whatever mTLS the rules ask of sidecars.
+    rule_set = replace(rules.rules, policies=())
+    return Snapshot(topology, rule_set, tuple(endpoints), "DISABLE", serves_dead_ends=True)
 
 
 def translate_routes(rules: UserRules) -> list[Resource]:
@@ -135,6 +144,7 @@ class LocalSide:
         self._workspace = workspace
         authority = Authority(workspace.path / "certificates")
         self._identity = authority.issue(ROOT_NAMESPACE, ingress.NAME)
+        self._tls_clients = TlsClients(authority)
         self._clients = Envoy("client", workspace, binary)
         self._ingresses = {
             proxy: Ingress(workspace, binary, authority, 0, proxy, f"{ingress.NAME}-{number}")
@@ -198,8 +208,9 @@ class LocalSide:
         if call.gateway == MESH:
             name = self._names.get(find_source(call))
             return Address(HOST, self._client_ports[name]) if name else None
-        is_open = (call.proxy, call.port) in self._gateway_ports
-        return self._ingresses[call.proxy].address(call.port) if is_open else None
+        if (call.proxy, call.port) not in self._gateway_ports:
+            return None
+        return self._tls_clients.at(self._ingresses[call.proxy].address(call.port), call.tls)
 
     def read_splits(self) -> list[frozenset[Split]]:
         """Return the splits of all proxies; see `Side.read_splits`."""
@@ -222,13 +233,20 @@ class IstiodSide:
         self.name = name
         binary = find_binary(None)
         addresses = Addresses()
-        self._control_plane = ControlPlane(
-            workspace, find_binaries(istiod), Authority(workspace.path / "authority")
-        )
+        self._authority = Authority(workspace.path / "authority")
+        self._tls_clients = TlsClients(self._authority)
+        self._control_plane = ControlPlane(workspace, find_binaries(istiod), self._authority)
         self._serving = Serving(self._control_plane)
         self._ingresses = {
             proxy: IstiodIngress(
-                workspace, binary, self._control_plane, addresses, owner=proxy.name
+                workspace,
+                binary,
+                self._control_plane,
+                addresses,
+                owner=proxy.name,
+                identity=None
+                if proxy.name
+                else self._authority.issue(ROOT_NAMESPACE, INGRESS_NAME),
             )
             for proxy in GATEWAY_PROXIES
         }
@@ -249,6 +267,7 @@ class IstiodSide:
             source: choose_call_ports(proxy.address, ports)
             for source, proxy in self._clients.items()
         }
+        self._echo_ports = backends.ports
         self._own_objects = list(self._make_own_objects(backends.ports))
         self._gateway_ports: set[tuple[Proxy, int]] = set()
 
@@ -300,11 +319,7 @@ class IstiodSide:
 
     def apply(self, rules: UserRules | None, text: str) -> None:
         """Serve the rules, and no others; see `Side.apply`."""
-        documents = [
-            document
-            for document in manifest.parse(text, "set.yaml")
-            if document.kind != "Sidecar"  # the callers have their own, which import the same
-        ]
+        documents = manifest.parse(text, "set.yaml")
         rule_set = rules.rules if rules else RuleSet()
         objects = [
             *self._own_objects,
@@ -314,10 +329,35 @@ class IstiodSide:
                 for placed in own_ingress.make_objects(rule_set.gateways)
             ),
             *self._make_sidecars(rule_set),
-            *read_rules(documents, self._ingresses[INGRESS].proxy.address),
+            *self._read_surroundings(documents),
+            *read_rules(
+                [document for document in documents if document.kind not in _SURROUNDINGS],
+                self._ingresses[INGRESS].proxy.address,
+                GatewayCertificates(self._authority, rules.plan.cases if rules else ()),
+            ),
         ]
         self._serving.serve(objects, self._proxies, rule_set)
         self._gateway_ports = list_gateway_ports(rule_set)
+
+    def _read_surroundings(self, documents: Iterable[Document]) -> Iterator[Placed]:
+        """Yield what stands around the rules: with our endpoints, and without Sidecars.
+
+        The callers have their own Sidecars, which import the same.
+        """
+        for document in documents:
+            if document.kind not in _SURROUNDINGS or document.kind == "Sidecar":
+                continue
+            body = {**document.root.to_python()}
+            if document.kind == "ServiceEntry":
+                body["spec"] = {**body["spec"], "endpoints": list(self._make_endpoints(body))}
+            yield Placed(body, str(document.at))
+
+    def _make_endpoints(self, entry: Object) -> Iterator[Object]:
+        """Yield where the workloads of the host outside answer, in place of a ServiceEntry's."""
+        for echo in OUTSIDE.echoes:
+            port = self._echo_ports[echo.name]
+            ports = {given["name"]: port for given in entry["spec"]["ports"]}
+            yield {"address": HOST, "ports": ports, "labels": dict(echo.labels)}
 
     def find_address(self, call: Call) -> Address | None:
         """Return the address to send a call to; see `Side.find_address`."""
@@ -325,8 +365,9 @@ class IstiodSide:
             source = find_source(call)
             port = self._call_ports.get(source, {}).get(call.port)
             return Address(self._clients[source].address, port) if port else None
-        is_open = (call.proxy, call.port) in self._gateway_ports
-        return self._ingresses[call.proxy].address(call.port) if is_open else None
+        if (call.proxy, call.port) not in self._gateway_ports:
+            return None
+        return self._tls_clients.at(self._ingresses[call.proxy].address(call.port), call.tls)
 
     def read_splits(self) -> list[frozenset[Split]]:
         """Return the splits of all proxies; see `Side.read_splits`."""

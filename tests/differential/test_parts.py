@@ -16,7 +16,7 @@ import pytest
 from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.oracle.derive import Call
 from meshproof.verdict.two_samples import compute_chance, differs
-from tests.differential import asking, planting, run, splits
+from tests.differential import asking, generator, planting, run, splits
 from tests.differential.asking import ALPHA, Answer
 from tests.differential.comparing import Comparison, write_objects
 from tests.differential.coverage import (
@@ -152,13 +152,27 @@ def test_the_sets_have_nearly_every_field() -> None:
 
 def test_the_sets_have_rules_of_every_kind_that_is_compared() -> None:
     kinds = Counter(body["kind"] for made in list_sets(150) for body in made.objects)
-    rare = ("HTTPRoute", "GRPCRoute")
+    rare = ("HTTPRoute", "GRPCRoute", "PeerAuthentication", "ServiceEntry", "Sidecar")
     assert kinds.keys() == {*rare, "DestinationRule", "Gateway", "VirtualService"}
     assert all(kinds[kind] >= 5 for kind in rare), kinds
 
 
+def test_the_sets_have_servers_where_tls_ends_and_calls_to_them() -> None:
+    sets = list_sets(150)
+    servers = [
+        server
+        for made in sets
+        for body in made.objects
+        if body["kind"] == "Gateway" and "servers" in body["spec"]
+        for server in body["spec"]["servers"]
+    ]
+    modes = Counter(server.get("tls", {}).get("mode") for server in servers)
+    assert modes.keys() == {None, "SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"}
+    assert sum(call.tls is not None for made in sets for call in made.calls) >= 20
+
+
 def test_a_run_names_the_kinds_that_no_set_has() -> None:
-    assert "  ServiceEntry: the world has services of the cluster alone" in run.Report().describe()
+    assert f"  Ingress: {generator.KINDS_LEFT_OUT['Ingress']}" in run.Report().describe()
 
 
 def test_fields_that_were_tried_least_are_taken_away_first() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from meshproof.base.names import CLUSTER_DOMAIN, Labels
 from meshproof.mesh.echo.listener import EchoBehaviour
 from meshproof.mesh.echo.rule_mesh import Source
-from meshproof.mesh.echo.workloads import EchoWorkload
+from meshproof.mesh.echo.workloads import EXTERNAL_NAMESPACE, EchoWorkload
 from meshproof.mesh.istiod.objects import GATEWAY_NAME_LABEL
 from meshproof.rules.model import Proxy
 
@@ -29,7 +29,10 @@ CALLERS: tuple[Source, ...] = (
 
 @dataclass(frozen=True)
 class Service:
-    """A service of the world: its namespace, ports and versions."""
+    """A service of the world: its namespace, ports and versions.
+
+    One outside the cluster has its host for a name; sets that know it have a ServiceEntry for it.
+    """
 
     name: str
     namespace: str
@@ -39,6 +42,8 @@ class Service:
     @property
     def host(self) -> str:
         """The full name."""
+        if self.namespace == EXTERNAL_NAMESPACE:
+            return self.name
         return f"{self.name}.{self.namespace}.{CLUSTER_DOMAIN}"
 
     @property
@@ -56,10 +61,11 @@ SERVICES = (
     Service("news", "web", (80, 8080), ("v1", "v2")),
     Service("reviews", "default", (80,), ("v1", "v2")),
 )
+OUTSIDE = Service("api.partner.test", EXTERNAL_NAMESPACE, (80, 8080), ("v1", "v2"))
 #: The one Gateway of Gateway API, and its proxy.
 ENTRY = "shop/entry"
 ENTRY_PROXY = Proxy(ENTRY, "shop", ((GATEWAY_NAME_LABEL, "entry"),))
-ECHOES = tuple(echo for service in SERVICES for echo in service.echoes)
+ECHOES = tuple(echo for service in (*SERVICES, OUTSIDE) for echo in service.echoes)
 #: Headers that workloads report: those that rules change, and those by which a proxy tells a limit.
 REPORTED_HEADERS = (
     *("x-a", "x-b", "x-user", "x-envoy-attempt-count", "x-envoy-expected-rq-timeout-ms"),
