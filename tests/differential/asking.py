@@ -38,7 +38,7 @@ _IGNORED = frozenset(
 _SLOW = 0.28
 #: What a request gets to a host that the caller's proxy does not know: 502 where the proxy listens
 #: at the port; where it knows no service of that port, istiod has it not listen at all.
-_UNKNOWN_HOST, _NO_CONNECTION = 502, 599
+_UNKNOWN_HOST, NO_CONNECTION = 502, 599
 #: How many requests are under way at once.
 _WORKERS = 16
 _TOKENS = itertools.count()
@@ -186,7 +186,7 @@ class Asker:
             except (ConnectionError, http.client.HTTPException, ssl.SSLError):
                 connection.close()
                 del self._connections[key]
-        return HttpResponse(HttpRequest(call.request_target), _NO_CONNECTION, {}, b"")
+        return HttpResponse(HttpRequest(call.request_target), NO_CONNECTION, {}, b"")
 
     def _make_connection(self, address: Address) -> http.client.HTTPConnection:
         """Return a connection, not opened yet, that speaks TLS if its address asks for it."""
@@ -253,7 +253,7 @@ def _read_answer(response: HttpResponse, copies: Sequence[str], has_delays: bool
     """Return the parts of a response that must be alike."""
     parts = {"status": str(response.status)}
     is_reply = MARKERS.served_by in response.headers or response.body
-    if response.status in (_UNKNOWN_HOST, _NO_CONNECTION) and not is_reply:
+    if response.status in (_UNKNOWN_HOST, NO_CONNECTION) and not is_reply:
         parts["status"] = "none: the proxy of the caller knows no such host"
     if workload := response.headers.get(MARKERS.served_by):
         parts["workload"] = workload

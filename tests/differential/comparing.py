@@ -21,7 +21,7 @@ from meshproof.user_rules import loading
 from meshproof.user_rules.compare import CaseComparison
 from meshproof.user_rules.loading import UserRules
 from meshproof.verdict.two_samples import differs
-from tests.differential.asking import Answer, Asked, Asker
+from tests.differential.asking import NO_CONNECTION, Answer, Asked, Asker
 from tests.differential.generator import GeneratedSet, Spec
 from tests.differential.meshes import MARKERS, WORKLOADS, IstiodSide, Pair, Side
 from tests.differential.world import CALLERS, ENTRY, describe_world
@@ -325,8 +325,12 @@ def _find_oracle_faults(case: Case, question: Asked) -> Iterator[Difference]:
 
 def _find_unexpected(case: Case, question: Asked, mesh: str) -> str | None:
     """Return what a mesh answered that a case does not expect, None if nothing."""
+    responses = question.responses[mesh]
+    if case.answer.refuses_tls:
+        accepted = [response for response in responses if response.status != NO_CONNECTION]
+        return f"{accepted[0].status} instead of no TLS" if accepted else None
     if case.dead_ends:
-        return _find_life(case, question.responses[mesh])
+        return _find_life(case, responses)
     try:
         destinations = WORKLOADS.map_destinations(case)
     except OverlappingShares:
@@ -334,7 +338,7 @@ def _find_unexpected(case: Case, question: Asked, mesh: str) -> str | None:
     comparison = CaseComparison(
         case, destinations, WORKLOADS.expected_shares(case), markers=MARKERS
     )
-    for response in question.responses[mesh]:
+    for response in responses:
         label = comparison.label(response)
         if label not in comparison.expected_shares:
             expected = " or ".join(comparison.expected_shares)

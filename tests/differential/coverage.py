@@ -141,14 +141,20 @@ class FieldTrials:
             self._tries[name] += 1
             self.proven[name] = self._try_path(generated, leaves[name])
 
+    def try_all(self, generated: GeneratedSet) -> None:
+        """Take away each field of a set that has changed no answer yet, wherever it stands."""
+        for name, path in iter_leaves(list(generated.objects)):
+            if name in self.unproven:
+                self.proven[name] = self._try_path(generated, path)
+
     def _try_path(self, generated: GeneratedSet, path: Path) -> bool:
         """Say whether the loss of a field, with what cannot be without it, changes an answer."""
-        while len(path) > 2:
+        while path:
             objects = tuple(take_away(list(generated.objects), path))
             changed = self.changes_answer(generated, replace(generated, objects=objects))
             if changed is not None:
                 return changed
-            path = path[:-1]
+            path = path[: -2 if len(path) == 3 else -1]  # no object is without a spec
         return False
 
     def describe(self) -> str:

@@ -18,7 +18,7 @@ from meshproof.oracle.derive import Call
 from meshproof.verdict.two_samples import compute_chance, differs
 from tests.differential import asking, generator, planting, run, splits
 from tests.differential.asking import ALPHA, Answer
-from tests.differential.comparing import Comparison, write_objects
+from tests.differential.comparing import Comparison, read_set, write_objects
 from tests.differential.coverage import (
     LEFT_OUT,
     FieldTrials,
@@ -27,6 +27,7 @@ from tests.differential.coverage import (
     list_fields,
     take_away,
 )
+from tests.differential.field_examples import FIELD_EXAMPLES
 from tests.differential.generator import GeneratedSet, make_object
 from tests.differential.misreadings import MISREADINGS
 from tests.differential.planting import PlantedSet
@@ -126,6 +127,26 @@ def test_every_field_of_http_routing_is_tried_or_left_out_with_a_reason() -> Non
     assert "VirtualService.http.route.headers.request.set" in fields
     assert not [field for field in fields if find_reason(field)]
     assert all(LEFT_OUT.values())
+
+
+def test_the_examples_have_every_field_and_are_read() -> None:
+    fields = {name for made in FIELD_EXAMPLES for name, _ in iter_leaves(list(made.objects))}
+    assert not set(list_fields()) - fields
+    assert all(read_set(made) is not None for made in FIELD_EXAMPLES)
+
+
+def test_a_field_that_an_object_needs_goes_with_it() -> None:
+    tried: list[int] = []
+
+    def changes_answer(_: GeneratedSet, smaller: GeneratedSet) -> bool | None:
+        tried.append(len(smaller.objects))
+        return None if smaller.objects else True
+
+    rule = make_object("DestinationRule", "shop", "a-rule", {"host": "cart"})
+    trials = FieldTrials(changes_answer)
+    trials.try_all(GeneratedSet((rule,), ()))
+    assert tried == [1, 0]
+    assert trials.proven["DestinationRule.host"]
 
 
 def list_sets(count: int) -> list[GeneratedSet]:

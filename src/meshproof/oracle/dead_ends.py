@@ -45,7 +45,7 @@ class DeadEnd:
 
     `share` (0..1) is that of the case's requests, with `is_mirror` that of their copies. `at` is
     where the rule names the destination. `state` is what is known of it. `port` is the one that it
-    lacks, `ports` are those of its Service; `is_called_port` if no rule names it. `subset_at` is
+    lacks, `ports` are those that it has; `is_called_port` if no rule names it. `subset_at` is
     where its subset is defined, `subset_names` are those that are. `caller` is the namespace whose
     proxies have no DestinationRule with the subset, or whose `sidecar` hides the destination.
     """
@@ -188,8 +188,7 @@ def _check_target(
     if state.presence is Presence.ABSENT:
         yield DeadEnd(DeadEndKind.SERVICE, destination, share, at, state)
         return
-    service = world.services.get(target.host)
-    ports = tuple(port.number for port in service.ports) if service is not None else ()
+    ports = _list_ports(target.host, known_hosts)
     port = target.port or _choose_port(ports, call)
     if upstream_tls.lacks_tls(known_hosts, target.host, port):
         yield DeadEnd(DeadEndKind.TLS, destination, share, at, state, port=port)
@@ -209,6 +208,14 @@ def _check_target(
     elif (subset_state := world.describe_subset(target.host, target.labels)).is_dead:
         subset_at = known_hosts.subset_places.get((target.host, target.labels))
         yield DeadEnd(DeadEndKind.SUBSET, destination, share, at, subset_state, subset_at=subset_at)
+
+
+def _list_ports(host: str, known_hosts: KnownHosts) -> tuple[int, ...]:
+    """Return the ports of a host's Service or ServiceEntry; none where neither is known."""
+    if host in known_hosts.external_hosts:
+        return known_hosts.ports.get(host, ())
+    service = known_hosts.world.services.get(host)
+    return tuple(port.number for port in service.ports) if service is not None else ()
 
 
 def _choose_port(ports: tuple[int, ...], call: Call) -> int:

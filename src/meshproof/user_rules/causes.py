@@ -79,10 +79,11 @@ def _explain_undefined_subset(dead_end: DeadEnd) -> Cause:
 def _explain_absent_port(dead_end: DeadEnd) -> Cause:
     ports = ", ".join(map(str, dead_end.ports))
     called = ", the one that was called" if dead_end.is_called_port else ""
+    owner = "Service" if is_service(dead_end.destination.host) else "ServiceEntry"
     return Cause(
         f"{dead_end.destination.owner} has no port {dead_end.port}",
         dead_end.at.place,
-        f"its Service has {ports}; port {dead_end.port} is asked for{called}",
+        f"its {owner} has {ports}; port {dead_end.port} is asked for{called}",
         (f"port: {{number: {dead_end.ports[0]}}}",),
         "MP0510",
     )

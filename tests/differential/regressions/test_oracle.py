@@ -8,6 +8,7 @@ import pytest
 
 from meshproof.documents.value import At
 from meshproof.oracle.actions import expect_answer
+from meshproof.oracle.dead_ends import DeadEndKind
 from meshproof.oracle.derive import Call, derive
 from meshproof.rules.actions import Redirect
 from meshproof.rules.model import Route
@@ -276,3 +277,35 @@ def test_a_sidecar_keeps_no_host_from_a_rule_with_a_service_of_its_listener(
         if case.call.host.startswith("cart") and case.call.namespace == "default"
     }
     assert hidden == {80: True, 8080: False}  # no listener takes calls of port 80
+
+
+TO_OUTSIDE = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a-rule, namespace: web}
+spec:
+  hosts: [news]
+  http:
+  - route: [{destination: {host: api.partner.test}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: b-rule, namespace: web}
+spec:
+  hosts: [api.partner.test]
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: 192.0.2.1}]
+"""
+
+
+def test_a_host_outside_lacks_a_port_that_its_entry_does_not_have(tmp_path: Path) -> None:
+    # Found by seed 2026120312, set 56: the sidecar forwards to the called port, 8080.
+    # istiod: pilot/pkg/networking/core/route/route.go, GetDestinationCluster.
+    path = tmp_path / "set.yaml"
+    path.write_text(f"{TO_OUTSIDE}---\n{describe_world()}")
+    kinds = {
+        case.call.port: [dead_end.kind for dead_end in case.dead_ends]
+        for case in loading.load([str(path)]).plan.cases
+    }
+    assert kinds == {80: [], 8080: [DeadEndKind.PORT]}
