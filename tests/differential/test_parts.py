@@ -94,6 +94,12 @@ def test_all_for_one_cluster_is_no_split() -> None:
     assert not list(splits._iter_splits(list_routes(split(100, 0), split(7))))
 
 
+def test_the_wildcard_of_a_rule_is_no_service() -> None:
+    assert splits._has_no_service({"name": "*.shop.svc.cluster.local:8080"})
+    assert not splits._has_no_service({"name": "*.example:80"})
+    assert not splits._has_no_service({"name": "cart.shop.svc.cluster.local:80"})
+
+
 def test_a_set_is_reduced_to_what_shows_the_difference() -> None:
     routes = [{"match": [{"uri": {"prefix": "/a"}}, {"port": 80}], "timeout": "2s"}, {"name": "b"}]
     rule = make_object("VirtualService", "shop", "a-rule", {"hosts": ["cart"], "http": routes})
