@@ -7,14 +7,16 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
 from meshproof.base.errors import BadRules
+from meshproof.base.names import MESH
 from meshproof.mesh.echo.workloads import OverlappingShares
 from meshproof.mesh.http import HttpResponse
+from meshproof.oracle import sidecars
 from meshproof.oracle.dead_ends import DeadEnd, DeadEndKind
 from meshproof.oracle.derive import Call, Case
 from meshproof.user_rules import loading
@@ -24,7 +26,7 @@ from meshproof.verdict.two_samples import differs
 from tests.differential.asking import NO_CONNECTION, Answer, Asked, Asker
 from tests.differential.generator import GeneratedSet, Spec
 from tests.differential.meshes import MARKERS, WORKLOADS, IstiodSide, Pair, Side
-from tests.differential.world import CALLERS, ENTRY, describe_world
+from tests.differential.world import CALLERS, ENTRY, OUTSIDE, SERVICES, describe_world
 
 #: What a message has of the set that it is about.
 _PARTICULARS = re.compile(
@@ -190,14 +192,19 @@ class Comparer:
     def _ask(self, generated: GeneratedSet, rules: UserRules, asks_cases: bool) -> Comparison:
         """Ask both meshes; return the differences between them, and those of the oracle's cases."""
         comparison = Comparison(is_served=True)
-        cases = [case for case in rules.plan.cases if _is_askable(case)] if asks_cases else []
+        cases = [
+            case
+            for case in (rules.plan.cases if asks_cases else ())
+            if _is_askable(case) and _is_taken(rules, case.call)
+        ]
         dead_routes = {(case.table_index, case.route_index) for case in cases if case.dead_ends}
         case_calls = [
             (case, _build_call(case))
             for case in cases
             if case.dead_ends or (case.table_index, case.route_index) not in dead_routes
         ]
-        calls = dict.fromkeys((*generated.calls, *(call for _, call in case_calls)))
+        own_calls = (call for call in generated.calls if _is_taken(rules, call))
+        calls = dict.fromkeys((*own_calls, *(call for _, call in case_calls)))
         by_call = {
             question.call: question
             for question in self._asker.ask(calls, *_find_effects(generated))
@@ -281,6 +288,15 @@ def _is_askable(case: Case) -> bool:
     answer = case.answer
     is_caller = case.call.gateway != "mesh" or (case.call.namespace, case.call.source) in CALLERS
     return is_caller and max(answer.extra_seconds, answer.min_seconds) < 0.5
+
+
+def _is_taken(rules: UserRules, call: Call) -> bool:
+    """Say whether some proxy takes a call: one whose Sidecar shows no service has no listener."""
+    return call.gateway != MESH or any(
+        call.port in service.ports
+        and sidecars.sees_service(rules.rules, replace(call, host=service.host))
+        for service in (*SERVICES, OUTSIDE)
+    )
 
 
 def _build_call(case: Case) -> Call:
