@@ -28,11 +28,16 @@ def _call(
     method: str = "GET",
     query: tuple[tuple[str, str], ...] = (),
     authority: str = "",
+    told: tuple[tuple[str, str], ...] = (),
     **headers: str,
 ) -> Call:
-    """Return a request to a service, `name.namespace`; `_` in names of headers stands for `-`."""
+    """Return a request to a service, `name.namespace`; `_` in names of headers stands for `-`.
+
+    The headers `told` are for the workload.
+    """
     short, _, owner = name.partition(".")
-    pairs = tuple(sorted((key.replace("_", "-"), value) for key, value in headers.items()))
+    own = ((key.replace("_", "-"), value) for key, value in headers.items())
+    pairs = tuple(sorted((*own, *told)))
     return Call(
         qualify_host(short, owner),
         path=path,
@@ -132,10 +137,6 @@ ACTIONS = _read(
      route: [{destination: {host: cart}}]},
     {match: [{uri: {prefix: /f2}}], fault: {abort: {httpStatus: 503, percentage: {value: 0}}},
      route: [{destination: {host: cart}}]},
-    {match: [{uri: {prefix: /f3}}], fault: {delay: {fixedDelay: 0.3s}},
-     route: [{destination: {host: cart}}]},
-    {match: [{uri: {prefix: /f4}}], fault: {delay: {fixedDelay: 0.3s, percentage: {value: 0}}},
-     route: [{destination: {host: cart}}]},
     {match: [{uri: {prefix: /h1}}], route: [{destination: {host: cart}}],
      headers: {request: {add: {x-a: "1"}, set: {x-b: "2"}, remove: [x-user]},
                response: {add: {x-c: "1"}, set: {x-d: "2"}}}},
@@ -155,15 +156,6 @@ ACTIONS = _read(
                                  {regex: "http://c[.]test"}],
                   allowMethods: [GET], allowHeaders: [x-a], exposeHeaders: [x-c], maxAge: 24h,
                   allowCredentials: true, unmatchedPreflights: IGNORE}},
-    {match: [{uri: {prefix: /m1}}], mirror: {host: pay, port: {number: 80}, subset: v1},
-     route: [{destination: {host: cart}}]},
-    {match: [{uri: {prefix: /m2}}], mirror: {host: pay}, mirrorPercentage: {value: 0},
-     route: [{destination: {host: cart}}]},
-    {match: [{uri: {prefix: /m3}}],
-     mirrors: [{destination: {host: pay, port: {number: 80}, subset: v1}}],
-     route: [{destination: {host: cart}}]},
-    {match: [{uri: {prefix: /m4}}], mirrors: [{destination: {host: pay}, percentage: {value: 0}}],
-     route: [{destination: {host: cart}}]},
     {match: [{uri: {prefix: /d1}}], route: [{destination: {host: pay, port: {number: 80}}}]},
     {match: [{uri: {prefix: /d2}}], route: [{destination: {host: pay, subset: v1}}]},
     {match: [{uri: {prefix: /d3}}],
@@ -175,11 +167,11 @@ ACTIONS = _read(
 """,
     *(_call("cart.shop", path) for path in ("/body", "/r1/x", "/r2/x", "/r3", "/w1/x", "/w2/x")),
     _call("cart.shop", "/r4", port=8080),
-    *(_call("cart.shop", f"/f{number}") for number in (1, 2, 3, 4)),
+    *(_call("cart.shop", f"/f{number}") for number in (1, 2)),
     *(_call("cart.shop", path, x_a="own", x_b="own", x_user="ann") for path in ("/h1", "/h3")),
-    *(_call("cart.shop", path, **{f"{_ANSWERS}x-c": "own"}) for path in ("/h2", "/h4")),
+    *(_call("cart.shop", path, told=((f"{_ANSWERS}x-c", "own"),)) for path in ("/h2", "/h4")),
     _call("cart.shop", "/t1"),
-    _call("cart.shop", "/t2", **{_FAILS: "500 x1"}),
+    _call("cart.shop", "/t2", told=((_FAILS, "500 x1"),)),
     _call("cart.shop", "/t2"),
     *(
         _call(
@@ -192,10 +184,40 @@ ACTIONS = _read(
         for letter in "abcd"
     ),
     *(_call("cart.shop", "/c", origin=f"http://{letter}.test") for letter in "abcd"),
-    *(_call("cart.shop", f"/m{number}", port=8080) for number in (1, 3)),
-    *(_call("cart.shop", f"/m{number}{rest}") for number in (1, 2, 3, 4) for rest in ("", "/x")),
     _call("cart.shop", "/d1", port=8080),
     *(_call("cart.shop", f"/d{number}{rest}") for number in (2, 3) for rest in ("", "/x", "/y")),
+)
+#: By itself: where a set has delays, a slow machine makes answers look late.
+DELAYS = _read(
+    """
+- [VirtualService, shop, a-rule, {hosts: [cart], http: [
+    {match: [{uri: {prefix: /f3}}], fault: {delay: {fixedDelay: 0.3s}},
+     route: [{destination: {host: cart}}]},
+    {match: [{uri: {prefix: /f4}}], fault: {delay: {fixedDelay: 0.3s, percentage: {value: 0}}},
+     route: [{destination: {host: cart}}]},
+  ]}]
+""",
+    *(_call("cart.shop", f"/f{number}") for number in (3, 4)),
+)
+#: By itself: where a set has mirrors, the copies of each request are counted.
+MIRRORS = _read(
+    """
+- [VirtualService, shop, a-rule, {hosts: [cart], http: [
+    {match: [{uri: {prefix: /m1}}], mirror: {host: pay, port: {number: 80}, subset: v1},
+     route: [{destination: {host: cart}}]},
+    {match: [{uri: {prefix: /m2}}], mirror: {host: pay}, mirrorPercentage: {value: 0},
+     route: [{destination: {host: cart}}]},
+    {match: [{uri: {prefix: /m3}}],
+     mirrors: [{destination: {host: pay, port: {number: 80}, subset: v1}}],
+     route: [{destination: {host: cart}}]},
+    {match: [{uri: {prefix: /m4}}], mirrors: [{destination: {host: pay}, percentage: {value: 0}}],
+     route: [{destination: {host: cart}}]},
+  ]}]
+- [DestinationRule, shop, b-rule, {host: pay, subsets: [
+    {name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}]
+""",
+    *(_call("cart.shop", f"/m{number}", port=8080) for number in (1, 3)),
+    *(_call("cart.shop", f"/m{number}{rest}") for number in (1, 2, 3, 4) for rest in ("", "/x")),
 )
 PLACES = _read(
     """
@@ -211,6 +233,7 @@ PLACES = _read(
 - [VirtualService, shop, d-rule, {hosts: [pay], exportTo: [.], http: [
     {directResponse: {status: 203}}]}]
 - [VirtualService, web, e-rule, {hosts: [news], http: [
+    {match: [{uri: {prefix: /e}}], delegate: {name: f-rule, namespace: shop}},
     {match: [{uri: {prefix: /d}}], delegate: {name: f-rule, namespace: shop}},
     {route: [{destination: {host: news, subset: v1}}]}]}]
 - [VirtualService, shop, f-rule, {http: [{directResponse: {status: 206}}]}]
@@ -226,8 +249,8 @@ PLACES = _read(
     *(_call("cart.shop", path) for path in ("/", "/x", "/y", "/z")),
     _call("pay.shop"),
     _call("pay.shop", namespace="shop"),
-    _call("news.web", "/d"),
+    *(_call("news.web", path) for path in ("/d", "/e")),
     _call("news.web"),
     _call("news.web", namespace="web"),
 )
-FIELD_EXAMPLES = (MATCHES, ACTIONS, PLACES)
+FIELD_EXAMPLES = (MATCHES, ACTIONS, DELAYS, MIRRORS, PLACES)

@@ -34,7 +34,7 @@ def _has_no_service(host: dict[str, Any]) -> bool:
 
     istiod alone makes it, for names that are no service at the port (seed 2026120312, set 131).
     """
-    name = host.get("name", "")
+    name = str(host.get("name", ""))
     return name.startswith("*.") and name.partition(":")[0].endswith(CLUSTER_DOMAIN)
 
 

@@ -15,7 +15,7 @@ from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
 from meshproof.mesh.envoy.listeners import Telemetry, TlsChain
 from meshproof.mesh.envoy.rollout import ProxyPlan
 from meshproof.mesh.envoy.translate import GatewayListener, Snapshot
-from meshproof.mesh.process.ports import require_free
+from meshproof.mesh.process.ports import find_free_ports, require_free
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address
 from meshproof.rules.model import Gateway, Proxy
@@ -52,6 +52,9 @@ class Ingress:
         self._ports: list[int] = []
         self._listeners: dict[str, GatewayListener] = {}
         self._chains: dict[str, TlsChain] = {}
+        #: Gateway port -> where it listens, if TLS ends there: such a listener may be replaced, and
+        #: of two with any port (0) Envoy gives the socket of the former one to another listener.
+        self._tls_ports: dict[int, int] = {}
         self._started = False
 
     def start(self) -> None:
@@ -133,6 +136,10 @@ class Ingress:
             for listener in self._listeners.values()
             if listener.tls and listener.port == port
         ]
+        if chains and not listen_port:
+            if port not in self._tls_ports:
+                (self._tls_ports[port],) = find_free_ports(1)
+            listen_port = self._tls_ports[port]
         listener = (
             listeners.make_tls_listener(name, listen_port, chains, telemetry)
             if chains
