@@ -87,10 +87,56 @@ def test_a_subset_of_a_third_namespace(text: str, expected: list[tuple[str, str]
     assert find(text + rule(V1)) == expected
 
 
-def test_a_gateways_proxy_sees_the_rules_of_its_own_namespace() -> None:
+GATE = """\
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: platform}
+spec:
+  selector: {app: gate}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example]}]
+"""
+GATE_POD = """\
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gate, namespace: NAMESPACE}
+spec:
+  selector: {matchLabels: {app: gate}}
+  template:
+    metadata: {labels: {app: gate}}
+    spec: {containers: [{name: proxy, image: auto}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ((), None),
+        ((GATE, GATE_POD.replace("NAMESPACE", "platform")), None),
+        (
+            (GATE, GATE_POD.replace("NAMESPACE", "edge")),
+            "and the proxies of Gateway platform/gw, in edge, do not see it",
+        ),
+        (
+            (GATE,),
+            "and the proxies of Gateway platform/gw do not see it if they run in istio-system (no "
+            "pod with app=gate is known)",
+        ),
+    ],
+)
+def test_a_gateways_proxy_sees_the_rules_of_its_own_namespace(
+    texts: tuple[str, ...], words: str | None
+) -> None:
+    """Its own is that of its pods, not that of the Gateway; without pods the message says so."""
     head = "hosts: [shop.example], gateways: [platform/gw]".replace(", gateways", "\n  gateways")
     destination = V1.replace("host: cart", f"host: {CART}")
-    assert find(destination_rule("platform", CART) + rule(destination, head=head)) == []
+    text = "".join((destination_rule("platform", CART), rule(destination, head=head), *texts))
+    messages = [
+        finding.message for finding in lint(parse(text, "k8s/a.yaml")) if finding.code == "MP0527"
+    ]
+    expected = [] if words is None else [f"is in namespace platform, {words}"]
+    assert [message.partition(") ")[2] for message in messages] == expected
 
 
 @pytest.mark.parametrize(

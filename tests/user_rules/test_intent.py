@@ -84,12 +84,12 @@ def test_expectations_become_cases_with_both_places(folder: Path) -> None:
         f"the route at {folder}/shop.yaml:28 decides"
     )
     assert titles[3].endswith("404; no route takes it")
-    assert user_rules.notes == ("intent: expectations are about 3 of 3 routes",)
+    assert user_rules.notes[-1] == "intent: expectations are about 3 of 3 routes"
 
 
 def test_routes_that_no_expectation_touches_are_named(folder: Path) -> None:
     (folder / "meshproof.yaml").write_text(INTENT.partition("- name: canary")[0])
-    (note,) = loading.load([str(folder)]).notes
+    *_, note = loading.load([str(folder)]).notes
     assert "about 1 of 3 routes; none is about route 1 'old' of shop" in note
 
 

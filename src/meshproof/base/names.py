@@ -19,6 +19,10 @@ UNDEFINED_SUBSET = "meshproof/undefined-subset"
 CLUSTER_DOMAIN = "svc.cluster.local"
 #: Policies of this namespace hold for the whole mesh (Istio reference, PeerAuthentication).
 ROOT_NAMESPACE = "istio-system"
+#: The labels of the pods of Istio's own ingress gateway (Istio docs, installation options).
+USUAL_GATEWAY_LABELS: Labels = (("app", "istio-ingressgateway"), ("istio", "ingressgateway"))
+#: What a Gateway selects that says nothing of its own, where the usual proxies are asked for.
+GATEWAY_SELECTOR: Labels = (("istio", "ingressgateway"),)
 #: The annotation with an Ingress's class; it has precedence over the field ingressClassName.
 INGRESS_ANNOTATION = "kubernetes.io/ingress.class"
 #: Istio's class, unless an IngressClass of that name has another controller.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 
 from meshproof.base.errors import BadRules
-from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
+from meshproof.base.names import MESH, is_service
 from meshproof.documents.manifest import At
 from meshproof.oracle import (
     actions,
@@ -313,8 +313,10 @@ class _TableDeriver:
         if own_index is None or index is None:
             return False
         takers = (
-            precedence.Taker(self._table, own_match, self._gateways[call.gateway]),
-            precedence.Taker(rival, match, self._gateways[gateway]),
+            precedence.Taker(
+                self._table, own_match, self._gateways[call.gateway], call.proxy.namespace
+            ),
+            precedence.Taker(rival, match, self._gateways[gateway], call.proxy.namespace),
         )
         return precedence.comes_first_at_gateway(*takers) is None
 
@@ -612,8 +614,10 @@ class _TableDeriver:
             elif index is not None and not (
                 own_index is not None
                 and precedence.comes_first_at_gateway(
-                    precedence.Taker(self._table, own_match, self._gateways[call.gateway]),
-                    precedence.Taker(rival, match, self._gateways[gateway]),
+                    precedence.Taker(
+                        self._table, own_match, self._gateways[call.gateway], call.proxy.namespace
+                    ),
+                    precedence.Taker(rival, match, self._gateways[gateway], call.proxy.namespace),
                 )
             ):
                 return match or Match(rival.routes[index].at)
@@ -695,8 +699,8 @@ class _TableDeriver:
             names = ", ".join(self._table.gateways or ())
             if shut := self._ways_in.explain_shut(self._table):
                 return shut
-            if not self._table.is_visible_from(ROOT_NAMESPACE):
-                return f"it is not exported to {ROOT_NAMESPACE}, where the proxy of {names} is"
+            if namespace := self._ways_in.find_blind_namespace(self._table):
+                return f"it is not exported to {namespace}, where the proxy of {names} is"
             return f"{names} serves none of the hosts {', '.join(self._table.hosts)}"
         for entrance, match in itertools.product(self._entrances, route.matches or (None,)):
             for call in itertools.islice(_generate_calls(entrance, match), 1):

@@ -220,6 +220,17 @@ class Entrances:
                     return f"TLS for {name} ends at another server, that of {rival.name}"
         return ""
 
+    def find_blind_namespace(self, table: RouteTable) -> str:
+        """Return a namespace of proxies of a table's gateways that do not get it, "" for none."""
+        proxies = (
+            proxy
+            for name in table.gateways or ()
+            if name in self._gateways
+            for proxy in self._gateways[name].proxies
+        )
+        namespaces = (proxy.namespace for proxy in proxies)
+        return next((name for name in namespaces if not table.is_visible_from(name)), "")
+
     def _iter_servers(
         self, table: RouteTable, name: str
     ) -> Iterator[tuple[Gateway, Proxy, Server]]:

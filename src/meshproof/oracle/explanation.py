@@ -89,13 +89,14 @@ class Explanation:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One match of a table at an entrance."""
+    """One match of a table at an entrance; `namespace` is that of the gateway's proxy."""
 
     table: RouteTable
     gateway: Gateway | None
     number: int
     index: int
     match: Match | None
+    namespace: str = ""
 
 
 class Explainer:
@@ -217,7 +218,11 @@ class Explainer:
         if _is_redirected(self._entrances, call, name, [host for _, _, host in pairs]):
             return _explain_redirect(call, entrance, self._rules)
         nearest = _pick_nearest(((table, gateway), host) for table, gateway, host in pairs)
-        entries = [entry for table, gateway in nearest for entry in _list_entries(table, gateway)]
+        entries = [
+            entry
+            for table, gateway in nearest
+            for entry in _list_entries(table, gateway, call.proxy.namespace)
+        ]
         routes = tuple(_hold_against(sorted(entries, key=cmp_to_key(_compare)), call))
         notes = tuple(dict.fromkeys(_list_unordered(entries, call)))
         taken = next((asked for asked in routes if asked.taken), None)
@@ -320,12 +325,15 @@ def _pick_nearest(named: Iterable[tuple[T, str]]) -> list[T]:
     return list({id(item): item for item, host in pairs if host == nearest}.values())
 
 
-def _list_entries(table: RouteTable, gateway: Gateway | None) -> list[_Entry]:
-    """Return the matches of a table in their order, up to the first that takes every request."""
+def _list_entries(table: RouteTable, gateway: Gateway | None, namespace: str = "") -> list[_Entry]:
+    """Return the matches of a table in their order, up to the first that takes every request.
+
+    `namespace` is that of the gateway's proxy.
+    """
     entries: list[_Entry] = []
     for index, route in enumerate(table.routes):
         for match in route.matches or (None,):
-            entries.append(_Entry(table, gateway, len(entries), index, match))
+            entries.append(_Entry(table, gateway, len(entries), index, match, namespace))
             is_istio = gateway is not None and not table.is_gateway_api
             if is_istio and precedence.is_catch_all(match):
                 return entries
@@ -343,7 +351,7 @@ def _compare(first: _Entry, second: _Entry) -> int:
 def _order_at_gateway(first: _Entry, second: _Entry) -> bool | None:
     """Say whether a match of one table comes before that of another; None if nothing says."""
     takers = [
-        precedence.Taker(entry.table, entry.match, entry.gateway)
+        precedence.Taker(entry.table, entry.match, entry.gateway, entry.namespace)
         for entry in (first, second)
         if entry.gateway is not None
     ]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.oracle.case import is_hidden_from_caller
 from meshproof.oracle.conditions import Call
 from meshproof.rules.model import Gateway, Match, RouteTable
@@ -20,11 +19,15 @@ from meshproof.rules.model import Gateway, Match, RouteTable
 
 @dataclass(frozen=True)
 class Taker:
-    """A table that takes a call at a gateway, and its match that does; None for no match."""
+    """A table that takes a call at a gateway, and its match that does; None for no match.
+
+    `namespace` is that of the gateway's proxy.
+    """
 
     table: RouteTable
     match: Match | None
     gateway: Gateway
+    namespace: str
 
 
 def is_catch_all(match: Match | None) -> bool:
@@ -62,7 +65,7 @@ def comes_first_at_gateway(taker: Taker, rival: Taker) -> bool | None:
             return None
         first, second = ((made.created, *reversed(made.name.split("/"))) for made in gateways)
         return first < second
-    return _comes_before(taker.table, rival.table, ROOT_NAMESPACE)
+    return _comes_before(taker.table, rival.table, taker.namespace)
 
 
 def _comes_before(table: RouteTable, rival: RouteTable, namespace: str) -> bool | None:

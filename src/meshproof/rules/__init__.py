@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from meshproof.base.names import INGRESS_CLASS, Labels
 from meshproof.documents.manifest import Document
+from meshproof.inventory.gateway_pods import NO_PODS, GatewayPods
 from meshproof.inventory.namespaces import NamespaceLabels
 from meshproof.rules.model import RuleSet
 
@@ -29,11 +30,12 @@ def collect_rules(
     selectors: Mapping[str, Labels] = MappingProxyType({}),
     classes: Collection[str] = (INGRESS_CLASS,),
     namespace_labels: NamespaceLabels = MappingProxyType({}),
+    gateway_pods: GatewayPods = NO_PODS,
 ) -> RuleSet:
     """Return the rules in `documents`; see `meshproof.rules.reading.collect_rules`."""
     from meshproof.rules import reading
 
-    return reading.collect_rules(documents, selectors, classes, namespace_labels)
+    return reading.collect_rules(documents, selectors, classes, namespace_labels, gateway_pods)
 
 
 def check_complete(rules: RuleSet) -> None:

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from meshproof.base.errors import BadRules
-from meshproof.base.names import MESH, ROOT_NAMESPACE, UNDEFINED_SUBSET, Labels, format_labels
+from meshproof.base.names import (
+    MESH,
+    ROOT_NAMESPACE,
+    UNDEFINED_SUBSET,
+    USUAL_GATEWAY_LABELS,
+    Labels,
+    format_labels,
+)
 from meshproof.documents.manifest import At, Document
 from meshproof.inventory.sidecars import Sidecar
 from meshproof.rules.actions import (
@@ -196,12 +203,14 @@ class Proxy:
     """A proxy that serves gateways: its name, its namespace and its labels.
 
     The usual one of Istio has no name. Another one that gateways of Istio select is named by the
-    labels they select it by; one of Gateway API by its Gateway.
+    labels they select it by; one of Gateway API by its Gateway. With `is_assumed` no file has its
+    pods: its namespace is the one where they usually are.
     """
 
     name: str = ""
     namespace: str = ROOT_NAMESPACE
-    labels: Labels = (("app", "istio-ingressgateway"), ("istio", "ingressgateway"))
+    labels: Labels = USUAL_GATEWAY_LABELS
+    is_assumed: bool = field(default=True, compare=False)
 
 
 INGRESS = Proxy()

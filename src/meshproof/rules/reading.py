@@ -10,6 +10,7 @@ from meshproof.base.errors import BadRules, UndefinedSubset, suggest_nearest
 from meshproof.base.names import INGRESS_CLASS, MESH, Labels
 from meshproof.documents.manifest import Document
 from meshproof.documents.problems import CheckedDocument, check
+from meshproof.inventory.gateway_pods import NO_PODS, GatewayPods
 from meshproof.inventory.namespaces import NamespaceLabels
 from meshproof.inventory.problems import Problems
 from meshproof.rules import judge_options
@@ -63,13 +64,15 @@ def collect_rules(
     selectors: Mapping[str, Labels] = MappingProxyType({}),
     classes: Collection[str] = (INGRESS_CLASS,),
     namespace_labels: NamespaceLabels = MappingProxyType({}),
+    gateway_pods: GatewayPods = NO_PODS,
 ) -> RuleSet:
     """Return the rules in `documents`, whatever dialect each is written in, and their problems.
 
     `selectors` are the labels that Services select, by full host: RouteRules name callers by
     Service. `classes` are the names of Istio's IngressClasses, `namespace_labels` the labels of
-    Namespace objects. What is not valid, not supported or of no known dialect, and a second object
-    of one name, is in `problems` of the rules and of its route; nothing is ever passed over.
+    Namespace objects, `gateway_pods` the pods that may be proxies of Gateways.
+    What is not valid, not supported or of no known dialect, and a second object of one name, is in
+    `problems` of the rules and of its route; nothing is ever passed over.
     """
     all_documents = list(documents)
     unread = _UnreadDocuments()
@@ -83,7 +86,11 @@ def collect_rules(
     rules = RuleSet()
     for reader in _READERS:
         checked_documents = documents_by_reader.get(reader, [])
-        known: dict[ModuleType, object] = {route_rule: selectors, gateway_api: namespace_labels}
+        known: dict[ModuleType, object] = {
+            route_rule: selectors,
+            gateway_api: namespace_labels,
+            virtual_service: gateway_pods,
+        }
         arguments = (known[reader],) if reader in known else ()
         rules += reader.read_rules(checked_documents, *arguments)
     problems = [

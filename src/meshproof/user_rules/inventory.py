@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshproof.base.errors import BadRules, pluralize
 from meshproof.base.names import is_service
-from meshproof.documents.contents import name_object
+from meshproof.documents.contents import Contents, name_object
 from meshproof.documents.manifest import Document
+from meshproof.inventory.gateway_pods import SCOPING_VARIABLE, is_operator
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
 from meshproof.mesh.echo.workloads import list_hosts, list_targets, split_host
-from meshproof.rules.model import RuleSet
+from meshproof.rules.model import Proxy, RuleSet
 from meshproof.user_rules import live
 from meshproof.user_rules.rendering import read_rendered
 
@@ -26,10 +27,14 @@ _MAX_NAMES = 8
 
 @dataclass(frozen=True)
 class Inventory:
-    """The objects of --inventory, and what of its files could not be read, by name with reason."""
+    """The objects of --inventory, and what of its files could not be read, by name with reason.
+
+    `operators` are those that tell how Istio is installed.
+    """
 
     documents: tuple[Document, ...] = ()
     unread: tuple[str, ...] = ()
+    operators: tuple[Document, ...] = ()
 
 
 def read_inventory(
@@ -60,7 +65,45 @@ def read_inventory(
     if paths and not documents:
         reasons = "".join(f"\n{reason}" for reason in unread)
         raise BadRules(f"--inventory {', '.join(paths)}: no Kubernetes objects found{reasons}")
-    return Inventory(tuple(documents), tuple(unread))
+    return Inventory(tuple(documents), tuple(unread), list_operators(contents))
+
+
+def list_operators(contents: Contents) -> tuple[Document, ...]:
+    """Return the objects of files that tell how Istio is installed; no mesh here serves them."""
+    documents = (unserved.document for unserved in contents.unserved)
+    return tuple(document for document in documents if document and is_operator(document))
+
+
+def describe_gateways(rules: RuleSet) -> Iterator[str]:
+    """Yield where the proxies of Gateways are taken to be, and what would keep them from these."""
+    assumed: dict[Proxy, dict[str, None]] = {}
+    distant: dict[Proxy, dict[str, None]] = {}
+    for gateway in rules.gateways:
+        for proxy in gateway.proxies:
+            if proxy.is_assumed:
+                assumed.setdefault(proxy, {})[gateway.name] = None
+            elif proxy.namespace != gateway.name.partition("/")[0]:
+                distant.setdefault(proxy, {})[gateway.name] = None
+    for proxy, names in assumed.items():
+        is_distant = any(name.partition("/")[0] != proxy.namespace for name in names)
+        setting = f", and {SCOPING_VARIABLE} to be unset" if is_distant else ""
+        yield (
+            f"the proxies of {_name_gateways(names)} are taken to run in {proxy.namespace}, as no "
+            f"pod with {proxy.name or 'istio=ingressgateway'} is known{setting}"
+        )
+    for proxy, names in distant.items():
+        yield (
+            f"the proxies of {_name_gateways(names)} run in {proxy.namespace}: "
+            f"{SCOPING_VARIABLE} is taken to be unset"
+        )
+
+
+def _name_gateways(names: Iterable[str]) -> str:
+    """Return the names of Gateways in words, the first of many."""
+    unique = list(names)
+    shown = ", ".join(unique[:_MAX_NAMES])
+    more = f" and {len(unique) - _MAX_NAMES} more" if len(unique) > _MAX_NAMES else ""
+    return f"Gateway{'s' if len(unique) > 1 else ''} {shown}{more}"
 
 
 def describe_world(rules: RuleSet, known_hosts: KnownHosts) -> Iterator[str]:

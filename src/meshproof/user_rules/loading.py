@@ -20,6 +20,7 @@ from meshproof.documents.contents import (
 )
 from meshproof.documents.kinds import Role, find_role
 from meshproof.documents.variants import list_turns
+from meshproof.inventory.gateway_pods import read_gateway_pods
 from meshproof.inventory.gateways import is_ambient_gateway
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.namespaces import read_namespace_labels
@@ -44,7 +45,13 @@ from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
 from meshproof.user_rules import intent, live
 from meshproof.user_rules.excluded import Excluded, RuleObjects, allow_named
-from meshproof.user_rules.inventory import Inventory, describe_world, read_inventory
+from meshproof.user_rules.inventory import (
+    Inventory,
+    describe_gateways,
+    describe_world,
+    list_operators,
+    read_inventory,
+)
 from meshproof.user_rules.rendering import read_rendered
 
 if TYPE_CHECKING:
@@ -294,6 +301,7 @@ def _add_excluded(
     notes = [f"rendered: {file}" for file in contents.files.rendered]
     if contents.left_out:
         notes.append(f"left out: {', '.join(summarize_left_out(contents.left_out))}")
+    notes += describe_gateways(user_rules.rules)
     notes += [f"--allow-unsupported {pattern}: nothing here has that name" for pattern in unused]
     return replace(
         user_rules,
@@ -369,7 +377,11 @@ def _check_objects(
     while objects.has_routes or not objects.excluded:
         unread = (*inventory.unread, *objects.list_unread())
         case_builder = _CaseBuilder(
-            replace(inventory, unread=unread),
+            replace(
+                inventory,
+                unread=unread,
+                operators=(*inventory.operators, *list_operators(contents)),
+            ),
             are_live=are_live,
             is_all_read=not (are_live or unread or contents.variants),
             keeps_undefined=keeps_undefined,
@@ -465,6 +477,7 @@ class _CaseBuilder:
             read_selectors(document for document in documents if document.kind == "Service"),
             ingress.find_istio_classes(documents),
             read_namespace_labels(known_documents),
+            read_gateway_pods([*known_documents, *self.inventory.operators]),
         )
         problems = [problem for problem in rule_set.problems if not self._is_dead_end(problem)]
         if problems:

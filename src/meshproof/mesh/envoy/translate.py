@@ -398,7 +398,7 @@ def translate_gateway_routes(
     redirected: set[str] = set()
     for gateway, server in listener.servers:
         own_proxy = proxy or gateway.proxies[0]
-        for table in _sort_tables(snapshot.rules.tables, ROOT_NAMESPACE):
+        for table in _sort_tables(snapshot.rules.tables, own_proxy.namespace):
             is_visible = table.is_visible_from(own_proxy.namespace)
             if gateway.name not in (table.gateways or ()) or not is_visible:
                 continue

@@ -17,10 +17,13 @@ from meshproof.oracle.case import Case
 
 
 class GatewayCertificates:
-    """Issues a certificate for each server of a Gateway where TLS ends."""
+    """Issues a certificate for each server of a Gateway where TLS ends, as one of `namespace`."""
 
-    def __init__(self, authority: Authority, cases: Iterable[Case]) -> None:
+    def __init__(
+        self, authority: Authority, cases: Iterable[Case], namespace: str = ROOT_NAMESPACE
+    ) -> None:
         self._authority = authority
+        self._namespace = namespace
         #: The names that clients ask for, by the name of the Gateway.
         self._asked_names: dict[str, set[str]] = defaultdict(set)
         for tls in (case.call.tls for case in cases if case.call.tls):
@@ -41,7 +44,7 @@ class GatewayCertificates:
         return {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": name, "namespace": ROOT_NAMESPACE},
+            "metadata": {"name": name, "namespace": self._namespace},
             "type": "kubernetes.io/tls",
             "data": {
                 key: base64.b64encode(path.read_bytes()).decode() for key, path in files.items()

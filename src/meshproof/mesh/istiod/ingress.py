@@ -36,7 +36,7 @@ class IstiodIngress:
     Without an `owner` it is the ingress gateway, for all Gateways of Istio; a Gateway of Gateway
     API (namespace/name) owns one for itself. A port below 1024 is another one there, as behind the
     Service of an ingress gateway. The lowest Gateway port is `port` there, if that is not 0.
-    With an `identity` it serves TLS.
+    With an `identity` it serves TLS. Without an `owner` it is in `namespace`.
     """
 
     def __init__(
@@ -48,9 +48,10 @@ class IstiodIngress:
         port: int = 0,
         owner: str = "",
         identity: Identity | None = None,
+        namespace: str = ROOT_NAMESPACE,
     ) -> None:
         self._owner = owner
-        name, namespace, labels = INGRESS_NAME, ROOT_NAMESPACE, INGRESS_LABELS
+        name, labels = INGRESS_NAME, INGRESS_LABELS
         self._service = INGRESS_NAME
         if owner:
             namespace, _, gateway = owner.partition("/")

@@ -280,7 +280,7 @@ def check_kinds(documents: Iterable[Document]) -> None:
 
 def is_served(proxy: Proxy) -> bool:
     """Say whether the mesh has a proxy: the usual one, and one of a Gateway of Gateway API."""
-    return proxy == INGRESS or GATEWAY_NAME_LABEL in dict(proxy.labels)
+    return not proxy.name or GATEWAY_NAME_LABEL in dict(proxy.labels)
 
 
 def explain_unserved(call: Call) -> str:
@@ -291,7 +291,7 @@ def explain_unserved(call: Call) -> str:
         return (
             f"a Gateway for proxies with {call.proxy.name}: the istiod mesh has the usual one alone"
         )
-    if call.tls and call.proxy != INGRESS:
+    if call.tls and call.proxy.name:
         return "TLS at a Gateway of Gateway API: the istiod mesh does not serve it yet"
     return ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
+from meshproof.base.names import MESH, is_service
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.sidecars import EgressListener
 from meshproof.inventory.world import Presence
@@ -47,7 +47,7 @@ from meshproof.mesh.process.ports import HOST
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address, Options
 from meshproof.oracle.derive import Call, Case
-from meshproof.rules.model import RuleSet
+from meshproof.rules.model import INGRESS, RuleSet
 
 
 class IstiodRuleMesh(LocalRuleMesh):
@@ -70,7 +70,8 @@ class IstiodRuleMesh(LocalRuleMesh):
         self._tls_clients = TlsClients(authority)
         self._control_plane = ControlPlane(workspace, binaries, authority)
         self._serving = Serving(self._control_plane)
-        proxies = (proxy for gateway in rules.gateways for proxy in gateway.proxies)
+        proxies = [proxy for gateway in rules.gateways for proxy in gateway.proxies]
+        usual = next((proxy for proxy in proxies if not proxy.name), INGRESS)
         self._ingresses = {
             owner: IstiodIngress(
                 workspace,
@@ -79,14 +80,15 @@ class IstiodRuleMesh(LocalRuleMesh):
                 addresses,
                 0 if owner else options.ingress_port,
                 owner,
-                None if owner else authority.issue(ROOT_NAMESPACE, INGRESS_NAME),
+                None if owner else authority.issue(usual.namespace, INGRESS_NAME),
+                usual.namespace,
             )
             for owner in sorted({"", *(proxy.name for proxy in proxies if is_served(proxy))})
         }
         self._rule_objects = read_rules(
             rules.documents,
             self._ingresses[""].proxy.address,
-            GatewayCertificates(authority, cases),
+            GatewayCertificates(authority, cases, usual.namespace),
         )
         self._clients = {
             source: self._make_client(f"client-{number}", source, workspace, addresses)

@@ -97,7 +97,7 @@ def _make_gateway(listener: Listener) -> Gateway:
     """Return the gateway of a listener, at the proxy of its Gateway."""
     servers = (Server(listener.port, (listener.host,), tls="SIMPLE" if listener.is_tls else None),)
     namespace, _, name = listener.gateway.partition("/")
-    proxy = Proxy(listener.gateway, namespace, ((_GATEWAY_LABEL, name),))
+    proxy = Proxy(listener.gateway, namespace, ((_GATEWAY_LABEL, name),), is_assumed=False)
     return Gateway(listener.full_name, servers, listener.at, (proxy,))
 
 

@@ -14,6 +14,7 @@ from meshproof.base.names import MESH, sort_labels
 from meshproof.documents.host_names import read_host
 from meshproof.documents.manifest import Document, Value
 from meshproof.documents.problems import CheckedDocument, read_each
+from meshproof.inventory.gateway_pods import NO_PODS, GatewayPods
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
 from meshproof.rules.istio import actions, written
@@ -55,8 +56,12 @@ def handles(document: Document) -> bool:
     return KINDS.get(document.kind) == group and version in VERSIONS
 
 
-def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
+def read_rules(
+    documents: Iterable[CheckedDocument], gateway_pods: GatewayPods = NO_PODS
+) -> RuleSet:
     """Return the rules in `documents`. Subsets are resolved to their labels.
+
+    `gateway_pods` are pods that may be proxies of Gateways.
 
     What cannot be read becomes a problem of its document; all else is in the rules.
     """
@@ -68,7 +73,7 @@ def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
         documents_by_kind["VirtualService"],
         cache(lambda delegate: _read_delegate(delegate, subsets)),
     )
-    gateways = read_gateways(documents_by_kind["Gateway"])
+    gateways = read_gateways(documents_by_kind["Gateway"], gateway_pods)
     proxies = {gateway.name: gateway.proxies for gateway in gateways}
     tables = read_each(
         delegates.list_roots(),
@@ -118,7 +123,7 @@ def _read_route_table(
     read_routes = _read_routes(checked, destinations, options, delegates)
     export_to = read_export(spec, namespace)
     for name in gateways if export_to else ():
-        if any(proxy.name for proxy in proxies.get(name, ())):
+        if any(proxy.name and proxy.is_assumed for proxy in proxies.get(name, ())):
             value = spec.need("exportTo")
             raise value.at.unsupported(
                 f"the namespace of the proxies of Gateway {name} is not known", path=value.path

@@ -23,18 +23,24 @@ _MERGED = " + "
 _REWRITTEN = ("exact", "present")
 
 
-def _list_gateway_reasons(case: Case) -> Iterator[str]:
-    """Yield the reasons that lie in the gateway of a case, its TLS and its proxy."""
+def _list_gateway_reasons(case: Case, table: RouteTable) -> Iterator[str]:
+    """Yield the reasons that lie in the gateway of a case of a table, its TLS and its proxy."""
     reply = case.answer.proxy_reply
     if case.call.tls:
         yield "a Gateway of the run has no TLS"
-    if case.call.proxy != INGRESS:
+    if case.call.proxy.name:
         yield (
             f"its Gateway is for proxies with {case.call.proxy.name}, and a sandbox has those of "
             "the usual gateway alone"
         )
     if case.route_index is None and reply and reply.location:
         yield "a Gateway of the run redirects nothing to https"
+    names_callers = any(match.source_namespace for route in table.routes for match in route.matches)
+    if case.call.proxy.namespace != INGRESS.namespace and names_callers:
+        yield (
+            f"a match is for callers of a namespace, and its Gateway's proxies are in "
+            f"{case.call.proxy.namespace}, those of the usual gateway are not"
+        )
 
 
 class ProvableCases:
@@ -115,7 +121,7 @@ class ProvableCases:
             ):
                 yield f"it asks for port {request.port}; the way in to a sandbox is {GATEWAY_PORT}"
         if request.gateway != MESH:
-            yield from _list_gateway_reasons(case)
+            yield from _list_gateway_reasons(case, table)
         if table.export_to:
             yield "its rule is exported to some namespaces alone, and those of a sandbox are others"
         if table.created and any(
