@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from meshproof.base.place import Place
 from meshproof.reports import html
 from meshproof.run.record import Run
 
@@ -64,6 +66,18 @@ def test_it_fits_each_width_and_says_nothing_in_the_console(
         page.evaluate(OPEN_ALL)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert said == []
+
+
+def test_long_names_fit(browser: Any, mixed_run: Run, tmp_path: Path) -> None:
+    results = [
+        replace(one, rule=Place(f"{'deep/' * 60}{number}.yaml", 3), rule_text=f"- {'x' * 3000}")
+        for number, one in enumerate(mixed_run.results)
+    ]
+    run = replace(mixed_run, results=results)
+    page, _ = open_page(browser, run, tmp_path, viewport={"width": 400, "height": 800})
+    page.evaluate(OPEN_ALL)
+    assert page.locator("select[name=file]").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -39,6 +39,7 @@ from meshproof.plugin.run_context import get_context, get_options
 from meshproof.run import report_folder
 from meshproof.run.record import SEVERITY, Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.run.redacted import redact_result, redact_run
+from meshproof.run.rule_text import read_rule_text
 from meshproof.user_rules.not_proven import list_not_proven, list_unreached
 from meshproof.verdict import Outcome as Judged
 
@@ -263,6 +264,7 @@ class Recorder:
             code=evidence.code,
             warnings=evidence.warnings,
             features=_list_features(item, evidence.dialect),
+            rule_text=read_rule_text(evidence.rule),
         )
 
     def _determine_outcome(self, call: pytest.CallInfo[None], evidence: Evidence) -> Outcome:

@@ -104,7 +104,7 @@ class Result:
     `requests` how many requests the test sent for its samples, `route` names the route of the
     user's rules that its case is of ("" for none). `code` is that of the lint finding that it
     reports in place of a case, `warnings` are what lint says of its route. `features` names what
-    it needs of the mesh ("http-weights", "addon jaeger").
+    it needs of the mesh ("http-weights", "addon jaeger"), `rule_text` has the lines of the rule.
     """
 
     promise: str
@@ -124,6 +124,7 @@ class Result:
     code: str = ""
     warnings: tuple[Remark, ...] = ()
     features: tuple[str, ...] = ()
+    rule_text: str = ""
 
     @property
     def name(self) -> str:
