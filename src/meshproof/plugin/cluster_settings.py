@@ -31,12 +31,14 @@ def list_target_arguments(options: argparse.Namespace) -> list[str]:
     """Return the options of `meshproof rbac` for the Istio, ingress and images of a cluster.
 
     They are those that something sets, as `--mesh-NAME=VALUE`. Variables of other programs are left
-    out: GATEWAY_URL is how this machine reaches the gateway, not how a pod does.
+    out: GATEWAY_URL is how this machine reaches the gateway, not how a pod does. So are files of
+    this machine, which a pod has elsewhere.
     """
     arguments: list[str] = []
     for option in RUN_OPTIONS:
         label = options.labels.get(option.name)
-        if "rbac" in option.commands and label and label != option.variable:
+        is_of_target = "rbac" in option.commands and option.name != "intent"
+        if is_of_target and label and label != option.variable:
             value = getattr(options, option.attribute)
             texts = value if option.is_repeatable else [value]
             arguments += [f"{option.mesh_flag}={text}" for text in texts]

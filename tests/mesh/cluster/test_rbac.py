@@ -233,6 +233,7 @@ def test_the_nightly_run_has_the_files_of_what_is_meant(
     assert container["command"][-4:] == [
         word for name in names for word in ("--intent", f"{folder}/{name}")
     ]
+    assert str(tmp_path) not in str(container["command"])
     assert pod["volumes"][1]["configMap"] == {"name": objects["ConfigMap"]["metadata"]["name"]}
     paths[1].write_text("intent: [{nam: b}]\n")
     assert main(command) == 65
