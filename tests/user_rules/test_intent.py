@@ -253,3 +253,26 @@ def test_headers_and_copies_are_judged_as_they_are_meant(
         "intent: an audit sees it -> cart v1",
     ]
     assert "x-tier arrived as 'silver', not 'gold'" in " ".join(ended.output.split())
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("to", "observed"),
+    [("cart v3", "cart.shop.v"), ("{cart v1: 90, cart v3: 10}", "cart v3")],
+    ids=["alone", "share"],
+)
+def test_a_subset_that_no_route_sends_to_is_an_unmet_expectation(
+    meshproof: Callable[..., Any], tmp_path: Path, to: str, observed: str
+) -> None:
+    defined = "{name: v2, labels: {version: v2}}"
+    third = defined.replace("v2", "v3")
+    (tmp_path / "shop.yaml").write_text(RULES.replace(defined, f"{defined}, {third}"))
+    request = "{host: shop.example, path: /cart}"
+    (tmp_path / "meshproof.yaml").write_text(
+        f"intent:\n- {{name: a third one, request: {request}, to: {to}}}\n"
+    )
+    ended = meshproof("test", "--rules", str(tmp_path))
+    assert ended.code == 1, ended.output
+    (failed,) = ended.list_failed()
+    assert failed.startswith("intent: a third one -> cart v")
+    assert observed in ended.results[failed].message

@@ -226,7 +226,8 @@ class Explainer:
         routes = tuple(_hold_against(sorted(entries, key=cmp_to_key(_compare)), call))
         notes = tuple(dict.fromkeys(_list_unordered(entries, call)))
         taken = next((asked for asked in routes if asked.taken), None)
-        owner = taken.table if taken else (nearest[0][0] if nearest else None)
+        unrouted = nearest[0][0] if nearest else _make_table(call, entrance)
+        owner = taken.table if taken else unrouted
         expected = self._expect(call, owner, is_open=bool(notes))
         return Explanation(call, entrance, routes, notes, expected)
 

@@ -32,6 +32,7 @@ from meshproof.oracle.actions import (
 )
 from meshproof.oracle.case import Case
 from meshproof.rules.judge_options import Option
+from meshproof.rules.model import Target
 from meshproof.user_rules.called_url import CalledUrl, build_call
 from meshproof.user_rules.not_proven import name_route
 
@@ -252,13 +253,27 @@ _Destinations = Mapping[str, set[Destination]]
 
 
 def _list_destinations(user_rules: UserRules) -> dict[str, set[Destination]]:
-    """Return words -> destinations: services by any of their names, with or without a subset."""
+    """Return words -> destinations: services by any of their names, with or without a subset.
+
+    A subset that a DestinationRule defines and no route sends to is one as well: rules that do not
+    send there do not do what is meant.
+    """
     destinations: dict[str, set[Destination]] = {}
-    targets = [
-        (target.host, target.labels, dict.fromkeys((target.subset_name, target.subset)))
+    routed = (
+        target
         for table in user_rules.rules.tables
         for route in table.routes
         for target in route.targets
+    )
+    defined = (
+        Target(rule.host, labels, 0, subset_name=name)
+        for rule in user_rules.rules.destination_rules
+        for name, labels in rule.subsets
+        if "*" not in rule.host
+    )
+    targets = [
+        (target.host, target.labels, dict.fromkeys((target.subset_name, target.subset)))
+        for target in (*routed, *defined)
     ]
     services = user_rules.known_hosts.world.services
     for host in dict.fromkeys((*(host for host, _, _ in targets), *services)):
