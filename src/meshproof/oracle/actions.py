@@ -62,7 +62,8 @@ class Destination:
 #: Destination -> its share of the requests (0..1).
 Shares = tuple[tuple[Destination, float], ...]
 #: Header (lower case) -> its value, None for an absent header. A `%` stands for any value.
-ExpectedHeaders = tuple[tuple[str, str | None], ...]
+ExpectedHeader = tuple[str, str | None]
+ExpectedHeaders = tuple[ExpectedHeader, ...]
 
 
 @dataclass(frozen=True)
@@ -336,47 +337,40 @@ def _expect_arrival(
     route: Route, targets: list[Target], match: Match | None, call: Call
 ) -> Arrival:
     """Return how a call arrives at targets of one destination: what they all have in common."""
-    header_sets = []
-    for target in targets:
-        request_changes = (route.headers.request, target.headers.request)
-        response_changes = (route.headers.response, target.headers.response)
-        answered_headers = {
-            name.removeprefix(RESPONSE_HEADER_PREFIX): value
-            for name, value in call.headers
-            if name.startswith(RESPONSE_HEADER_PREFIX)
-        }
-        header_sets.append(
-            (
-                {
-                    pair
-                    for changes in request_changes
-                    for pair in _change_headers(changes, dict(call.headers))
-                },
-                {
-                    pair
-                    for changes in response_changes
-                    for pair in _change_headers(changes, answered_headers, join_values=True)
-                },
-            )
-        )
+    request_headers = [_change_request_headers(route, target, call) for target in targets]
+    response_headers = [_change_response_headers(route, target, call) for target in targets]
     path, authority = call.request_target, call.host_header
     if route.rewrite is not None:
         path, authority = _rewrite(route.rewrite, match, call)
     return Arrival(
         path,
         authority,
-        tuple(
-            sorted(
-                set.intersection(*(request_headers for request_headers, _ in header_sets)), key=str
-            )
-        ),
-        tuple(
-            sorted(
-                set.intersection(*(response_headers for _, response_headers in header_sets)),
-                key=str,
-            )
-        ),
+        tuple(sorted(set.intersection(*request_headers), key=str)),
+        tuple(sorted(set.intersection(*response_headers), key=str)),
     )
+
+
+def _change_request_headers(route: Route, target: Target, call: Call) -> set[ExpectedHeader]:
+    """Return each header that is changed on the way to a target, as it arrives."""
+    return {
+        pair
+        for changes in (route.headers.request, target.headers.request)
+        for pair in _change_headers(changes, dict(call.headers))
+    }
+
+
+def _change_response_headers(route: Route, target: Target, call: Call) -> set[ExpectedHeader]:
+    """Return each header that is changed on the way back, as it comes back."""
+    answered_headers = {
+        name.removeprefix(RESPONSE_HEADER_PREFIX): value
+        for name, value in call.headers
+        if name.startswith(RESPONSE_HEADER_PREFIX)
+    }
+    return {
+        pair
+        for changes in (route.headers.response, target.headers.response)
+        for pair in _change_headers(changes, answered_headers, join_values=True)
+    }
 
 
 def _rewrite(rewrite: Rewrite, match: Match | None, call: Call) -> tuple[str, str]:

@@ -798,16 +798,23 @@ class _TableDeriver:
         options = self._table.routes[index].options if index is not None else ()
         case = Case("", "", call, shares, status, index, at, self._table.at, answer, options)
         answered_by = describe_answer(case, service)
-        ending = f"goes to {answered_by}" if shares else f"is answered {answered_by}"
-        ending += "".join(f"; {change}" for change in describe_header_changes(answer))
-        ending += "".join(f"; not proven: {part}" for part in answer.unproven)
-        ending += self._describe_unseen(call, index)
         return replace(
             case,
             alternative_shares=self._list_outcome_shares(call),
             id=f"{service}: {description} -> {answered_by}",
-            title=f"{service}: {description}{remark} {ending}",
+            title=f"{service}: {description}{remark} {self._describe_ending(case, answered_by)}",
         )
+
+    def _describe_ending(self, case: Case, answered_by: str) -> str:
+        """Return where a case's request ends, for its title, with what is not proven of it."""
+        verb = "goes to" if case.shares else "is answered"
+        changes = describe_header_changes(case.answer)
+        parts = [
+            f"{verb} {answered_by}",
+            *changes,
+            *(f"not proven: {part}" for part in case.answer.unproven),
+        ]
+        return "; ".join(parts) + self._describe_unseen(case.call, case.route_index)
 
     def list_foreign_names(
         self, entrance: Call, named_hosts: Mapping[Listener, Collection[str]]
