@@ -379,7 +379,7 @@ def hashed(doctor: Callable[[PodHash], PodHash]) -> Plant:
 
 
 def without_hashes(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(translate, "_translate_hashes", lambda *given: {})
+    patch.setattr(translate, "_find_hashes", lambda *given: [])
 
 
 def redirects_to_https_left_out(patch: pytest.MonkeyPatch) -> None:

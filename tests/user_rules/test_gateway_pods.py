@@ -97,6 +97,7 @@ def namespaces(user_rules: UserRules) -> list[str]:
         ((pod("edge"), pod("edge", name="other")), USUAL, ["edge"]),
         ((operator("namespace: edge"),), USUAL, ["edge"]),
         ((operator("profile: minimal"),), USUAL, ["istio-system"]),
+        ((operator("[{namespace: a}, {namespace: b}]"),), USUAL, ["istio-system"]),
         (
             (operator("components: {ingressGateways: [{name: gw, namespace: edge}]}"),),
             USUAL,

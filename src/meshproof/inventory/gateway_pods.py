@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from meshproof.base.names import ROOT_NAMESPACE, USUAL_GATEWAY_LABELS, Labels
-from meshproof.documents.lookup import find_values, get_value, read_labels, read_text
+from meshproof.documents.lookup import find_values, get_value, read_labels, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
 from meshproof.inventory.pods import read_pod_sources
 
@@ -71,7 +71,7 @@ def is_operator(document: Document) -> bool:
 
 def _read_operator_pods(operator: Document) -> Iterator[tuple[str, Labels]]:
     """Yield the namespace and the labels of each gateway that an IstioOperator makes."""
-    (root,) = find_values(operator.root, "spec") or (None,)
+    root = read_spec(operator)
     default = read_text(get_value(root, "namespace")) or ROOT_NAMESPACE
     ingresses = find_values(root, "components", "ingressGateways")
     if not ingresses and read_text(get_value(root, "profile")) not in _PROFILES_WITHOUT_INGRESS:

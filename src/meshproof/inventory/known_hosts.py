@@ -48,14 +48,15 @@ class KnownHosts:
     @property
     def service_ports(self) -> dict[str, tuple[int, ...]]:
         """The HTTP ports of each host that may be a service: none is known not to exist."""
-        ports = self.http_ports
-        absent = self.select_absent(ports)
-        return {host: numbers for host, numbers in ports.items() if host not in absent}
+        absent = self.select_absent()
+        return {host: ports for host, ports in self.http_ports.items() if host not in absent}
 
-    def select_absent(self, hosts: Iterable[str]) -> frozenset[str]:
-        """Return those of some full hosts that are no services, as is known."""
+    def select_absent(self, named_hosts: Iterable[str] = ()) -> frozenset[str]:
+        """Return the hosts that are known to be no services: of those with ports, and of others."""
         return frozenset(
-            host for host in hosts if self.world.describe_host(host).presence is Presence.ABSENT
+            host
+            for host in {*self.http_ports, *named_hosts}
+            if self.world.describe_host(host).presence is Presence.ABSENT
         )
 
     def add_ports(self, named_ports: Iterable[tuple[str, int]]) -> KnownHosts:

@@ -874,6 +874,7 @@ NOT_SERVED = {
     "Proxy.name": _NAME,
     "Proxy.namespace": _GATEWAYS,
     "Proxy.labels": _GATEWAYS,
+    "Proxy.is_assumed": "it only has the report say so, and changes no answer",
     "PeerPolicy.at": _PLACE,
     "PeerPolicy.mode": _MTLS,
     "PeerPolicy.has_port_modes": _MTLS_PORTS,

@@ -18,6 +18,7 @@ from meshproof.base import timeouts
 from meshproof.base.errors import BadRules, NotReady, ProcessEnded, UsageError
 from meshproof.documents.manifest import parse
 from meshproof.documents.value import At
+from meshproof.inventory.gateway_pods import read_gateway_pods
 from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.istiod import addresses, objects
 from meshproof.mesh.istiod.api import ApiClient, Refused, make_path
@@ -127,6 +128,30 @@ def test_servers_with_tls_and_gateways_of_other_proxies_are_left_out() -> None:
     (placed,) = objects.read_rules(usual, "127.9.9.9")
     assert [server["port"]["number"] for server in placed.body["spec"]["servers"]] == [80]
     assert objects.read_rules(other, "127.9.9.9") == []
+
+
+EDGE_PODS = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: edge}
+spec:
+  template: {metadata: {labels: {app: own, istio: ingressgateway}}}
+"""
+
+
+def test_another_selector_of_the_usual_proxies_is_served_by_the_ingress() -> None:
+    usual, other = (
+        GATEWAY.replace("SELECTOR", selector).replace("name: a}", f"name: {name}}}")
+        for name, selector in (("a", "istio: ingressgateway"), ("b", "app: own"))
+    )
+    other = other.replace("'*'", "b.example")  # the same hosts would collide
+    pods = parse(EDGE_PODS, "a.yaml")
+    documents = parse(f"{usual}---\n{other}", "a.yaml")
+    gateways = rules.collect_rules(documents, gateway_pods=read_gateway_pods(pods)).gateways
+    assert [gateway.proxies[0].name for gateway in gateways] == ["", ""]
+    placed = objects.read_rules(documents, "127.9.9.9", gateways=gateways)
+    assert [entry.body["metadata"]["name"] for entry in placed] == ["a", "b"]
+    assert len(objects.read_rules(documents, "127.9.9.9")) == 1  # the model alone knows pods
 
 
 def test_each_server_with_tls_gets_a_secret_with_a_certificate_of_the_run(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_they_are_signed_anew_for_the_same_keys_and_names(run: Path) -> None:
     for name, leaf in new.items():
         leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(ca))
         assert leaf.serial_number != old[name].serial_number
-        assert leaf.not_valid_before_utc <= NOW
+        assert leaf.not_valid_before_utc <= datetime.datetime.now(datetime.UTC)
         assert leaf.not_valid_after_utc >= old[name].not_valid_after_utc
         assert leaf.public_key() == old[name].public_key()
         names = x509.SubjectAlternativeName

@@ -183,7 +183,7 @@ class IstiodMesh(AppMesh):
             *self._ingress.make_objects(rules.gateways),
             *map(self._make_service, self._topology.services),
             *(pod.make_sidecar() for pod in self._pods),
-            *read_rules(rules.documents, address),
+            *read_rules(rules.documents, address, gateways=rules.gateways),
         ]
         self.served = served = self._serving.serve(objects, self._list_proxies(), rules)
         return served

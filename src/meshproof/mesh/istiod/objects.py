@@ -19,7 +19,7 @@ from meshproof.mesh.istiod.api import Object
 from meshproof.mesh.istiod.definitions import GATEWAY_API, KINDS
 from meshproof.mesh.istiod.gateway_certificates import GatewayCertificates
 from meshproof.oracle.conditions import Call
-from meshproof.rules.model import INGRESS, Proxy
+from meshproof.rules.model import INGRESS, Gateway, Proxy
 
 NETWORKING = "networking.istio.io"
 #: The namespace of the objects that are ours alone.
@@ -300,14 +300,19 @@ def read_rules(
     documents: Iterable[Document],
     ingress_address: str,
     certificates: GatewayCertificates | None = None,
+    gateways: Iterable[Gateway] = (),
 ) -> list[Placed]:
     """Return the rules in documents as they are, but Gateways at the one ingress of the run.
 
     Their servers where TLS ends have `certificates`, as Secrets; without any they are left out.
+    `gateways` are those of the documents in the model: another selector may select the usual proxy.
     Raises BadRules for a kind that this mesh does not serve yet.
     """
     documents = list(documents)
     check_kinds(documents)
+    usual_gateways = {
+        gateway.name for gateway in gateways if any(not proxy.name for proxy in gateway.proxies)
+    }
     placed = []
     for document in documents:
         spec = document.spec.to_python()
@@ -321,7 +326,10 @@ def read_rules(
             spec = {**spec, **({"listeners": plain} if plain else {}), "addresses": addresses}
         elif document.kind == "Gateway":
             owner = f"{document.namespace}/{document.name}"
-            spec, secrets = _move_gateway(spec, ingress_address, owner, certificates)
+            is_usual = owner in usual_gateways or _selects_usual_labels(spec)
+            servers = spec["servers"] if is_usual else ()
+            spec["servers"], secrets = _move_servers(servers, ingress_address, owner, certificates)
+            spec["selector"] = dict(INGRESS_LABELS)
             placed += secrets
             if not spec["servers"]:
                 continue
@@ -351,17 +359,20 @@ def _drop_unproven(spec: Any) -> Any:
     return {key: _drop_unproven(value) for key, value in spec.items() if key not in _UNPROVEN_KEYS}
 
 
-def _move_gateway(
-    spec: Object, address: str, owner: str, certificates: GatewayCertificates | None
-) -> tuple[Object, list[Placed]]:
-    """Return a Gateway's spec for the ingress of the run, at its address of loopback, and Secrets.
+def _selects_usual_labels(spec: Object) -> bool:
+    """Say whether a Gateway's selector fits the labels of the usual ingress."""
+    return set((spec.get("selector") or {}).items()) <= set(INGRESS.labels)
 
-    Servers where TLS ends have certificates of the run, or are left out where there are none. It
-    has no servers if it is for other proxies: `explain_unserved` says so of their cases.
+
+def _move_servers(
+    written: Iterable[Object], address: str, owner: str, certificates: GatewayCertificates | None
+) -> tuple[list[Object], list[Placed]]:
+    """Return a Gateway's servers for the ingress of the run, at its address, and their Secrets.
+
+    Servers where TLS ends have certificates of the run, or are left out where there are none.
     """
     servers, secrets = [], []
-    is_usual = set((spec.get("selector") or {}).items()) <= set(INGRESS.labels)
-    for number, server in enumerate(spec["servers"] if is_usual else ()):
+    for number, server in enumerate(written):
         server = {**server, "bind": address}
         if str(server["port"]["protocol"]).upper() == "HTTPS":
             tls = server.get("tls") or {}
@@ -372,4 +383,4 @@ def _move_gateway(
             server["tls"] = {**kept, "credentialName": secret.body["metadata"]["name"]}
             secrets.append(secret)
         servers.append(server)
-    return {**spec, "selector": dict(INGRESS_LABELS), "servers": servers}, secrets
+    return servers, secrets

@@ -89,6 +89,7 @@ class IstiodRuleMesh(LocalRuleMesh):
             rules.documents,
             self._ingresses[""].proxy.address,
             GatewayCertificates(authority, cases, usual.namespace),
+            rules.gateways,
         )
         self._clients = {
             source: self._make_client(f"client-{number}", source, workspace, addresses)
