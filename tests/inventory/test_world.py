@@ -6,6 +6,7 @@ import pytest
 
 from meshproof.documents import manifest
 from meshproof.inventory import Inventory
+from meshproof.inventory.known_hosts import list_known_hosts
 from meshproof.inventory.world import Presence, World, read_world
 
 WEB = "web.default.svc.cluster.local"
@@ -182,3 +183,13 @@ def test_a_subset_is_empty_only_where_no_pod_can_have_its_labels(
 ) -> None:
     state = read(SERVICE + text).describe_subset(WEB, tuple(labels.items()))
     assert state.presence is presence
+
+
+def test_an_absent_host_that_only_a_port_names_is_known_as_absent() -> None:
+    text = SERVICE + DEPLOYMENT
+    ghost = "ghost.default.svc.cluster.local"
+    known_hosts = list_known_hosts(Inventory(manifest.parse(text, "r.yaml")), read(text))
+    named = known_hosts.add_ports([(ghost, 9090)])
+    assert ghost in named.ports
+    assert named.select_absent() == {ghost}
+    assert ghost not in named.service_ports
