@@ -235,8 +235,15 @@ def _read_parameter(item: pytest.Item, name: str) -> Any:
 
 def plan_run(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Store the number of checks of the collected tests, and the addons that they ask for."""
+    from meshproof.mesh.addons import list_addons
+
     context = get_context(config)
-    context.addons = [name for item in items if (name := _read_parameter(item, "addon"))]
+    # A test of the user's own may have a parameter of that name, with values of its own.
+    values = [_read_parameter(item, "addon") for item in items]
+    known = set(list_addons())
+    context.addons = list(
+        dict.fromkeys(name for name in values if isinstance(name, str) and name in known)
+    )
     judging_items = [item for item in items if "judge" in getattr(item, "fixturenames", ())]
     context.check_count = max(1, sum(count_item_checks(item) for item in judging_items))
 
