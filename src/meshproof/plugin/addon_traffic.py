@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from meshproof.base import timeouts
-from meshproof.base.errors import MeshproofError
+from meshproof.base.errors import MeshproofError, NotReady
 from meshproof.base.names import RUN_HEADER, TRACE_HEADER
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.addons import AddonEvidence, needs_spans
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 #: How many requests an addon must hold.
 VISITS = 20
+#: Addons are asked again after so many seconds at the earliest, and after so many times the
+#: duration of the last try: one whose URL hangs must not delay each test.
+PAUSE = 1.0
+PAUSE_FACTOR = 4.0
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,14 @@ class AddonReport:
 
 @dataclass
 class _Share:
-    """Addons that share their requests: once these are sent, what is known of each addon."""
+    """Addons that share their requests: once these are sent, what is known of each addon.
+
+    With `is_left_to_look` something went wrong: the rest is done once a test asks.
+    """
 
     names: Sequence[str]
     tag: str = ""
+    is_left_to_look: bool = False
     visits: Visits | None = None
     failures: tuple[HttpResponse, ...] = ()
     baselines: dict[str, int] = field(default_factory=dict)
@@ -77,22 +85,42 @@ class AddonTraffic:
         self._send = send
         available = [name for name in names if addons.find_lack(name) is None]
         self._shares = [_Share(group) for group in group_addons(available)]
+        self._next_try = 0.0
 
     def advance(self) -> None:
-        """Send what can be sent now; neither wait nor raise an error of an addon.
+        """Send what can be sent now; raise no error of an addon.
 
-        Call it while the mesh serves no rules of a test. What goes wrong is tried again, and
-        raised, once a test asks for the addon.
+        Call it while the mesh serves no rules of a test. It does not wait for an addon to start,
+        only for the proxies to send their spans to one. What goes wrong is tried once more, and
+        raised, when a test asks for the addon.
         """
+        began = time.monotonic()
+        if began < self._next_try:
+            return
         for share in self._shares:
-            try:
-                if not share.tag:
+            if not self._advance_share(share):
+                break  # spans of this share would go to the next one's addon
+        ended = time.monotonic()
+        self._next_try = ended + max(PAUSE, PAUSE_FACTOR * (ended - began))
+
+    def _advance_share(self, share: _Share) -> bool:
+        """Send the requests of a share if they can be sent; say whether the next share may go."""
+        if share.is_looked_for or share.is_left_to_look:
+            return share.is_looked_for
+        try:
+            if not share.tag:
+                try:
                     addons = {name: self._addons.get_ready(name, 0) for name in share.names}
-                    self._begin(share, addons)
-                if share is not self._shares[-1] and not self._are_spans_there(share):
-                    return  # they would go to the next addon
-            except MeshproofError:
-                return
+                except NotReady:
+                    return False
+                self._begin(share, addons)
+                # A fixture of a wider scope may serve rules of its own, such as a fault.
+                share.is_left_to_look = bool(share.failures)
+            is_last = share is self._shares[-1]
+            return not share.is_left_to_look and not is_last and self._are_spans_there(share)
+        except MeshproofError:
+            share.is_left_to_look = True
+            return False
 
     def look(self, name: str) -> AddonReport:
         """Return what an addon shows of our requests, once it holds them or its time is over.
@@ -123,14 +151,12 @@ class AddonTraffic:
     def _are_spans_there(self, share: _Share) -> bool:
         """Say whether the addon that takes a share's spans has got all of them."""
         name = share.span_receiver
-        if not name or share.failures or share.is_looked_for:
-            return True
-        return self._addons.get_ready(name, 0).read_evidence(share.tag).count >= VISITS
+        return not name or self._addons.get_ready(name, 0).read_evidence(share.tag).count >= VISITS
 
     def _look_for_share(self, share: _Share) -> None:
         """Look for the requests of a share in each of its addons until each has ended."""
         addons = self._find_answering(share)
-        if addons and not share.tag:
+        if addons and (share.failures or not share.tag):
             try:
                 self._begin(share, addons)
             except MeshproofError as error:
