@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Barrier
 from typing import Any, cast
 
 import pytest
@@ -61,6 +62,18 @@ def test_a_sidecar_that_never_drains_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(timeouts, "DRAINED", 0.01)
     with pytest.raises(NotReady, match=r"older connections are still served by reviews-v1\.shop"):
         send_spans(monkeypatch, Sidecar(looks_until_drained=10**9))
+
+
+def test_sidecars_are_asked_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    everyone = Barrier(3)
+
+    def answer(*_: object) -> str:
+        everyone.wait(5)
+        return RUN_TAG
+
+    monkeypatch.setattr(tracing, "get_from_pod", answer)
+    monkeypatch.setattr(tracing, "is_draining", lambda _: False)
+    tracing.send_spans(cast(Kube, AppliedObjects()), tracing.Plan("shop", {}), [SIDECAR] * 3)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ Config" (extensionProviders); Envoy docs, "Draining" and "Listener manager" (sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from meshproof.base.names import CLUSTER_DOMAIN, RUN_HEADER
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.port_forward import get_from_pod
-from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy
+from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, AT_ONCE, Proxy
 from meshproof.mesh.envoy.listeners import RUN_TAG
 
 NAME = "meshproof"
@@ -84,11 +85,14 @@ def _wait_for_all(
     """
     pending = list(sidecars)
 
+    def ask(sidecar: Proxy) -> bool:
+        return is_reached(get_from_pod(kube, sidecar.pod, sidecar.namespace, ADMIN_PORT, path))
+
     def poll() -> bool | None:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            answers = list(pool.map(ask, pending))
         pending[:] = [
-            sidecar
-            for sidecar in pending
-            if not is_reached(get_from_pod(kube, sidecar.pod, sidecar.namespace, ADMIN_PORT, path))
+            sidecar for sidecar, is_done in zip(pending, answers, strict=True) if not is_done
         ]
         return None if pending else True
 
