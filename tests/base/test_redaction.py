@@ -36,6 +36,7 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.c2lnbmF0dXJlLXBsYW50ZWQ"
         f"GET /login?access_token={PLANTED}&a=b HTTP/1.1",
         f"Authorization: Bearer {PLANTED}",
         f"authorization: Basic {PLANTED}=",
+        f"sent with Basic {PLANTED}",
         f"Proxy-Authorization: custom {PLANTED} and more {PLANTED}",
         f"Cookie: a=b; session={PLANTED}; c={PLANTED}",
         f"set-cookie: id={PLANTED}; HttpOnly",
@@ -64,6 +65,9 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.c2lnbmF0dXJlLXBsYW50ZWQ"
         f"tokens:\n- {PLANTED}\n- {PLANTED}",
         f"- name: DB_PASSWORD\n  value: {PLANTED}",
         f"- name: DB_PASS\n  value: '{PLANTED} x'",
+        f"- name: x-api-key\n  type: Exact\n  value: {PLANTED}",
+        f"- {{name: x-api-key, value: {PLANTED} x}}",
+        f'[{{ "name": "x-api-key",\n "type": "Exact",\n "value": "{PLANTED}, x" }},',
         f"user:$apr1${PLANTED}",
         f"bindpw {PLANTED}",
         f"sent with ApiKey {PLANTED}",
@@ -231,11 +235,20 @@ def test_json_is_read_as_json_wherever_it_is(value: dict[str, Any]) -> None:
         "cookie regex ^(.*?;)?(user=burr)(;.*)?$ matched",
         "automountServiceAccountToken: false",
         "http://reviews:9080/reviews/1",
+        "curl http://shop:8080/users/@me",
+        "curl http://[::1]:8080/users/@me",
+        "Basic authentication is needed",
+        "Negotiate something with Bearer certificates",
         "passed 3 of 4",
     ],
 )
 def test_what_is_no_secret_stays(line: str) -> None:
     assert redaction.redact_text(line) == line
+
+
+def test_credentials_of_letters_alone_are_hidden_in_their_header() -> None:
+    redacted = redaction.redact_tokens("curl -H 'authorization: Bearer opensesame' URL")
+    assert redacted == f"curl -H 'authorization: Bearer {HIDDEN}' URL"
 
 
 def test_values_lose_their_secrets_and_keep_their_shape() -> None:

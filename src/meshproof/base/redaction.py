@@ -37,9 +37,18 @@ _PEM64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=_-]*")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 #: The hashes of crypt(5).
 _HASH = re.compile(r"\$(?:apr1|1|2[abxy]?|5|6|y)\$[^\s:\"']+")
-_SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Negotiate|ApiKey)(\s+)[A-Za-z0-9._~+/=-]{6,}", re.I)
-#: A password may have a `/`.
-_URL = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)(?:[^\s/@\"']+|[^\s/@:\"']*:[^\s@\"']+)@", re.I)
+#: A word after a scheme is a credential in a header, or where it looks like one: not "Basic rules".
+_SCHEME = re.compile(
+    r"(authorization\W{1,4})?\b((?:Bearer|Basic|Digest|Negotiate|ApiKey)\s+)"
+    r"(?(1)|(?=[a-z._~+/-]*[\d=]|(?-i:[A-Za-z._~+/-]+[A-Z])))[a-z0-9._~+/=-]{6,}",
+    re.I,
+)
+#: A password may have a `/`, but after a port begins the path.
+_URL = re.compile(
+    r"(\b[a-z][a-z0-9+.-]{0,20}://)"
+    r"(?:[^\s/@\"']+|[^\s/@:\"'\[]*:(?!\d{1,5}[/?#])[^\s@\"']+)@",
+    re.I,
+)
 _URL_PARAMETER = re.compile(r"([?&](?:code|sig|key|state)=)[^&\s\"']+", re.I)
 _IS = r"""\\?["']?[ \t]*[:=][ \t]*"""
 #: Headers whose value is the rest of the line or of the quoted text.
@@ -66,6 +75,13 @@ _YAML_KEY = re.compile(rf"(\s*)(?:- )?{_YAML_SECRET}:\s*(?:[|>][-+0-9]*)?\s*$", 
 _YAML_NAME = re.compile(rf"\s*(?:- )?(?:name|key):\s*{_YAML_SECRET}\s*$", re.I)
 _YAML_VALUE = re.compile(r"(\s*(?:- )?value:\s*)\S.*")
 _YAML_ITEM = re.compile(r"(\s*(?:- )?)\S.*")
+_YAML_TYPE = re.compile(r"\s*(?:- )?type:")
+#: A name with its value in braces, of YAML or JSON; the type of a match may be between them.
+_ENTRY = re.compile(
+    rf"""(\b(?:name|key)["']?:\s*{_YAML_SECRET}\s*,\s*(?:["']?type["']?:\s*["']?\w+["']?\s*,\s*)?"""
+    r"""["']?value["']?:\s*)(?:(["'])(?:(?!\2)[^\\]|\\.)*\2|[^\s,}\]][^\n,}\]]*)""",
+    re.I,
+)
 #: Keys of an object with a name and a value: an env variable, a header to add, a matcher.
 _NAMES = ("name", "key", "headerName", "header_name")
 _VALUES = ("value", "raw_value", "inline_string", "inline_bytes", "data")
@@ -83,6 +99,7 @@ def redact_text(content: str) -> str:
     redacted = _URL_PARAMETER.sub(rf"\1{HIDDEN}", redact_tokens(content))
     redacted = _HEADER.sub(rf"\1{HIDDEN}", redacted)
     redacted = _SHORT_FLAG.sub(lambda match: f"{match[1] or match[2]}{HIDDEN}", redacted)
+    redacted = _ENTRY.sub(rf"\1\2{HIDDEN}\2", redacted)
     redacted = "\n".join(_redact_yaml(redacted.split("\n")))
     redacted = _FLAG.sub(rf"\1{HIDDEN}", _PAIR.sub(_hide_value, redacted))
     return _AFTER_WORD.sub(rf"\1{HIDDEN}", redacted)
@@ -113,7 +130,8 @@ def _redact_yaml(lines: list[str]) -> Iterator[str]:
         key = _YAML_KEY.match(line)
         key_indent = len(key[1]) if key else None
         yield _YAML_VALUE.sub(rf"\1{HIDDEN}", line) if follows_name else line
-        follows_name = _YAML_NAME.match(line) is not None
+        is_type = follows_name and _YAML_TYPE.match(line) is not None
+        follows_name = is_type or _YAML_NAME.match(line) is not None
 
 
 def _hide_value(match: re.Match[str]) -> str:
