@@ -68,6 +68,44 @@ def test_what_a_rule_sets_in_secret_is_hidden(tmp_path: Path) -> None:
     assert text == "set:\n  x-api-key: [redacted]\nmatch:\n  cookie: {exact: user=burr}"
 
 
+@pytest.mark.parametrize(
+    ("block", "shown"),
+    [
+        ("- name: API_KEY\n  value: PLANTED\n", "- name: API_KEY\n  value: [redacted]"),
+        ("- {name: x-api-key, value: PLANTED}\n", "- {name: x-api-key, value: [redacted]}"),
+        ('{\n  "name": "x-api-key",\n  "value": "PLANTED"\n},\n', '"name": "x-api-key"'),
+        ('{\n  "x-api-key": "PLANTED"\n}\n', '{\n  "x-api-key": "[redacted]"\n}'),
+        ("a:\n  password: |\n    PLANTED\n  b: c\n", "    [redacted]\n  b: c"),
+        ("a:\n  password: |\n    PLANTED cookie\n", "    [redacted]"),
+        ("set:\n  cookie_secret: |\n    PLANTED\n", "    [redacted]"),
+        (
+            "key: |\n  -----BEGIN KEY-----\n  PLANTED\n  -----END KEY-----\nb: c\n",
+            "[redacted]\nb: c",
+        ),
+        ("key: |\n  -----BEGIN KEY-----\n" + "  PLANTED\n" * 50, "[redacted]"),
+    ],
+)
+def test_what_takes_two_lines_is_hidden(tmp_path: Path, block: str, shown: str) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(block)
+    text = read_rule_text(Place(str(file), 1))
+    assert "PLANTED" not in text
+    assert shown in text
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        'headers:\n  cookie:\n    regex: "^(.*?;)?(user=burr)(;.*)?$"',
+        "- name: Cookie\n  value: user=burr",
+    ],
+)
+def test_a_cookie_that_is_matched_stays(tmp_path: Path, block: str) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(block)
+    assert read_rule_text(Place(str(file), 1)) == block
+
+
 def test_the_page_shows_them_with_their_numbers(mixed_run: Run, tmp_path: Path) -> None:
     text = "- name: <b>\n  weight: 50 \x1b[31m"
     result = replace(mixed_run.results[2], rule_text=text)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import stat
 import textwrap
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from meshproof.base.place import Place
-from meshproof.base.redaction import redact_text, redact_tokens
+from meshproof.base.redaction import redact_text, redact_value
 
 #: So many lines of a rule are kept, of files that are no larger.
 _MAX_LINES, _MAX_BYTES = 24, 1 << 20
+#: A letter without a form: while it is inside of "cookie", this is no name of a secret.
+_MARK = "\u1160"
 
 
 def read_rule_text(place: Place | None) -> str:
@@ -27,16 +32,30 @@ def read_rule_text(place: Place | None) -> str:
         status = file.stat()
         if stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_BYTES:
             lines = file.read_text(encoding="utf-8").splitlines()
-            return "\n".join(map(_redact_line, _cut_block(lines[place.line - 1 :])))
+            block = _take_block(lines[place.line - 1 :])
+            return _cut(_redact_block(textwrap.dedent("\n".join(block))))
     return ""
 
 
-def _redact_line(line: str) -> str:
-    """Return a line without secrets; a cookie that a rule matches is what is judged."""
-    return redact_tokens(line) if "cookie" in line.lower() else redact_text(line)
+@lru_cache(maxsize=64)
+def _redact_block(block: str) -> str:
+    """Return a block without secrets: the whole of it, as the name of one may be a line above it.
+
+    A cookie that a rule matches is what is judged, and stays.
+    """
+    with suppress(ValueError, RecursionError):
+        return json.dumps(redact_value(json.loads(block)), indent=2)
+    marked = re.sub(r"(?i)(?<=coo)(?=kie)", _MARK, block.replace(_MARK, ""))
+    return redact_text(marked).replace(_MARK, "")
 
 
-def _cut_block(lines: list[str]) -> list[str]:
+def _cut(block: str) -> str:
+    """Return the first lines of a block."""
+    lines = block.rstrip().splitlines()
+    return "\n".join(lines[:_MAX_LINES] + (["..."] if len(lines) > _MAX_LINES else []))
+
+
+def _take_block(lines: list[str]) -> list[str]:
     """Return the first lines as far as they are one block: an object, or an item of a list."""
     if not lines:
         return []
@@ -50,9 +69,7 @@ def _cut_block(lines: list[str]) -> list[str]:
         deeper = _measure_indent(line) > indent
         return deeper or (_measure_indent(line) == indent and not is_next)
 
-    block = [lines[0], *itertools.takewhile(is_inside, lines[1 : _MAX_LINES + 1])]
-    kept = block[:_MAX_LINES] + (["..."] if len(block) > _MAX_LINES else [])
-    return textwrap.dedent("\n".join(kept)).rstrip().splitlines()
+    return [lines[0], *itertools.takewhile(is_inside, lines[1:])]
 
 
 def _measure_indent(line: str) -> int:
