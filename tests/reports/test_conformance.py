@@ -11,6 +11,7 @@ from meshproof.base.place import Place
 from meshproof.reports import conformance
 from meshproof.run.failure import Failure
 from meshproof.run.record import Outcome, Result, Run
+from meshproof.run.remark import Remark
 
 LACKING = Result(
     "addon grafana",
@@ -74,7 +75,7 @@ def test_what_a_mesh_may_leave_out_is_extended(empty_run: Run, tmp_path: Path) -
         "result": "failure",
         "statistics": {"Failed": 1, "Passed": 1, "Skipped": 0},
         "failedTests": ["plaintext is refused (PeerAuthentication)"],
-        "supportedFeatures": ["addon jaeger", "mtls", "plaintext-probe"],
+        "supportedFeatures": ["addon jaeger", "mtls"],
         "unsupportedFeatures": ["addon grafana"],
     }
     assert report["notSupported"] == [
@@ -104,6 +105,33 @@ def test_a_level_that_did_not_all_run_is_no_success(
     (profile,) = read_report(build_run(empty_run, ROTATION, skipped), tmp_path)["profiles"]
     assert profile["core"]["result"] == "partial"
     assert profile["core"]["skippedTests"] == ["productpage"]
+
+
+@pytest.mark.parametrize(
+    "shortcoming",
+    [
+        {"interrupted": True},
+        {"error": "the mesh died"},
+        {"planned": 30},
+        {"unreached": [Remark(Place("a.yaml", 3), "no request reaches it")]},
+    ],
+    ids=lambda shortcoming: next(iter(shortcoming)),
+)
+def test_a_run_that_is_not_complete_is_no_success(
+    empty_run: Run, tmp_path: Path, shortcoming: dict[str, Any]
+) -> None:
+    run = replace(build_run(empty_run, ROTATION, JAEGER), **shortcoming)
+    (profile,) = read_report(run, tmp_path)["profiles"]
+    assert (profile["core"]["result"], profile["extended"]["result"]) == ("partial", "partial")
+    assert profile["summary"] == "Core tests did not all run. Extended tests did not all run."
+
+
+def test_what_was_not_seen_to_work_is_not_called_supported(empty_run: Run, tmp_path: Path) -> None:
+    silent = replace(JAEGER, outcome=Outcome.MESH_NOT_READY, failure=Failure("no answer"))
+    (profile,) = read_report(build_run(empty_run, silent), tmp_path)["profiles"]
+    extended = profile["extended"]
+    assert extended["failedTests"] == ["addon jaeger"]
+    assert (extended["supportedFeatures"], extended["unsupportedFeatures"]) == ([], [])
 
 
 def test_a_level_over_nothing_is_no_success(empty_run: Run, tmp_path: Path) -> None:

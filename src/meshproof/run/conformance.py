@@ -1,7 +1,8 @@
 """What a run says of a mesh's conformance: profiles of two levels, as Gateway API has them.
 
 A level says how many of its promises were kept: core is what every mesh must do, extended what one
-may leave out. A level that is a `success` has had tests, and each of them passed.
+may leave out. A level that is a `success` has had tests, each of them passed, and the run was
+complete.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ class Conformance(StrEnum):
 
 @dataclass(frozen=True)
 class Level:
-    """The promises of one level. What this mesh cannot have is none of them, but for core."""
+    """The promises of one level. What this mesh cannot have is none of them, but for core.
+
+    `is_complete`: the run has told all that it was to tell; it lacks no promise of this level.
+    """
 
     results: tuple[Result, ...]
+    is_complete: bool = True
 
     @property
     def passed(self) -> list[Result]:
@@ -60,14 +65,15 @@ class Level:
         """What the level says of the mesh; of one without a promise that ran, not success."""
         if self.failed:
             return Conformance.FAILURE
-        return Conformance.PARTIAL if self.skipped or not self.passed else Conformance.SUCCESS
+        is_whole = self.is_complete and self.passed and not self.skipped
+        return Conformance.SUCCESS if is_whole else Conformance.PARTIAL
 
 
 @dataclass(frozen=True)
 class Profile:
     """One dialect of routing rules, a user's own rules, or the mesh itself.
 
-    `supported` and `unsupported` name the features that the extended promises need; `beyond` are
+    `supported` and `unsupported` name features that the extended promises need; `beyond` are
     the extended promises that this mesh cannot have.
     """
 
@@ -84,7 +90,13 @@ def build_profiles(run: Run) -> list[Profile]:
     by_name: dict[str, list[Result]] = {}
     for result in run.results:
         by_name.setdefault(_name_profile(result), []).append(result)
-    return [_build_profile(name, results, run.supports) for name, results in by_name.items()]
+    is_complete = not (
+        run.interrupted or run.error or run.unreached or len(run.results) < run.planned
+    )
+    return [
+        _build_profile(name, results, run.supports, is_complete)
+        for name, results in by_name.items()
+    ]
 
 
 def _name_profile(result: Result) -> str:
@@ -93,20 +105,27 @@ def _name_profile(result: Result) -> str:
     return MESH_PROFILE if result.dialect in ("", _POLICIES) else result.dialect
 
 
-def _build_profile(name: str, results: Sequence[Result], supports: Sequence[str]) -> Profile:
-    """Return the profile of its results; `supports` are the features of the mesh."""
+def _build_profile(
+    name: str, results: Sequence[Result], supports: Sequence[str], is_complete: bool
+) -> Profile:
+    """Return the profile of its results; `supports` are the features of the mesh.
+
+    A feature that only broken promises need is neither supported nor unsupported.
+    """
     extended = [result for result in results if not CORE_FEATURES.issuperset(result.features)]
     beyond = tuple(result for result in extended if result.is_beyond_mesh)
     is_supported: dict[str, bool] = {}
     for result in extended:
         if result.outcome is not Outcome.SKIPPED:
             for feature in set(result.features) - CORE_FEATURES:
-                has_it = feature in supports or result.outcome is not Outcome.NOT_SUPPORTED
-                is_supported[feature] = has_it or is_supported.get(feature, False)
+                if feature in supports or result.outcome is Outcome.PASSED:
+                    is_supported[feature] = True
+                elif result.outcome is Outcome.NOT_SUPPORTED:
+                    is_supported.setdefault(feature, False)
     return Profile(
         name,
-        Level(tuple(result for result in results if result not in extended)),
-        Level(tuple(result for result in extended if result not in beyond)),
+        Level(tuple(result for result in results if result not in extended), is_complete),
+        Level(tuple(result for result in extended if result not in beyond), is_complete),
         tuple(sorted(feature for feature, has_it in is_supported.items() if has_it)),
         tuple(sorted(feature for feature, has_it in is_supported.items() if not has_it)),
         beyond,
