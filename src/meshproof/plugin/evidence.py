@@ -41,6 +41,7 @@ class Evidence:
     `explanations`: one for each check, None where a check had labels and no visits.
     `max_checks`: how often the test may judge; 0 if it has no judge.
     `samples`: the samples of requests that it may send.
+    `broken_by`: the error that has shown its promise broken, which no further run of it undoes.
     """
 
     dialect: str = ""
@@ -54,6 +55,7 @@ class Evidence:
     explanations: list[Explanation | None] = field(default_factory=list)
     max_checks: int = 0
     samples: list[Visits] = field(default_factory=list)
+    broken_by: BrokenPromise | ProxyCrashed | None = None
 
     @property
     def has_answers(self) -> bool:
@@ -66,6 +68,11 @@ class Evidence:
             check = replace(check, curl=explanation.curl)
         self.checks.append(check)
         self.explanations.append(explanation)
+
+    def note_error(self, error: BaseException) -> None:
+        """Note the error of a test that shows its promise broken; any other shows nothing."""
+        if isinstance(error, (BrokenPromise, ProxyCrashed)):
+            self.broken_by = error
 
     def since(self, count: int) -> Evidence:
         """Return the evidence without its first `count` checks."""

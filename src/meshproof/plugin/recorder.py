@@ -148,10 +148,27 @@ class Recorder:
                     f"{self._context.options.label('format')} {name}: not one of "
                     f"{', '.join(valid)}{hint}"
                 )
-        own = self._config.hook.pytest_meshproof_report(folder=self._folder)
-        self._foreign_writers = [writer for writer in own if writer is not None]
+        self._foreign_writers = self._build_foreign_writers()
         ours = writers(chosen, self._folder, self._context.options.output)
         return [*ours, *self._foreign_writers]
+
+    def _build_foreign_writers(self) -> list[Writer]:
+        """Return the writers that other plugins bring, of each one that can begin."""
+        manager, hook = self._config.pluginmanager, "pytest_meshproof_report"
+        plugins = [
+            implementation.plugin
+            for implementation in manager.hook.pytest_meshproof_report.get_hookimpls()
+        ]
+        found: list[Writer] = []
+        for plugin in plugins:
+            # Called alone: pluggy gives up all of them where one raises.
+            others = [other for other in plugins if other is not plugin]
+            try:
+                found += manager.subset_hook_caller(hook, others)(folder=self._folder)
+            except Exception as error:
+                name = manager.get_name(plugin)
+                self.write_error = f"a report cannot be written: {name}: {error}"
+        return found
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:

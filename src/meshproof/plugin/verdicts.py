@@ -33,7 +33,13 @@ class UnmetVerdict(AssertionError):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    """Fail a test that skips in its setup although a verdict there is not as expected."""
+    """Fail a test that skips in its setup although a verdict there is not as expected.
+
+    One that is run again after its promise was seen broken (pytest-rerunfailures) stays broken.
+    """
+    evidence = _find_evidence(item)
+    if evidence and evidence.broken_by:
+        raise evidence.broken_by.with_traceback(None)
     try:
         yield
     except _HARMLESS_ENDINGS:
@@ -64,6 +70,17 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     former_count = len(evidence.checks) if evidence else 0
     yield
     _require_expected_verdicts(item, since=former_count)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note that a test has shown its promise broken."""
+    report = yield
+    if call.excinfo and (evidence := _find_evidence(item)):
+        evidence.note_error(call.excinfo.value)
+    return report
 
 
 def _find_evidence(item: pytest.Item) -> Evidence | None:
