@@ -201,17 +201,15 @@ def _draw_area(heights: list[int]) -> str:
     return f"M0 0{''.join(steps)}V0z"
 
 
-def _list_filters(run: Run) -> list[tuple[str, str, list[str]]]:
-    """Return name, label and values of each filter that has more than one value."""
+def _list_filters(run: Run) -> list[tuple[str, list[str]]]:
+    """Return name and values of each filter that has more than one value."""
     values = {
         "outcome": [result.outcome.value for result in run.results],
         "file": [result.rule.file for result in run.results if result.rule],
         "route": [result.route for result in run.results if result.route],
     }
     return [
-        (name, name, list(dict.fromkeys(found)))
-        for name, found in values.items()
-        if len(set(found)) > 1
+        (name, list(dict.fromkeys(found))) for name, found in values.items() if len(set(found)) > 1
     ]
 
 
