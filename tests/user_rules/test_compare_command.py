@@ -382,6 +382,18 @@ def test_a_changed_port_or_selector_of_a_service_or_gateway_is_found_either_way(
     assert compare(PORTS, PORTS, "--no-send")[0] == 0
 
 
+@pytest.mark.parametrize("type_text", ["", "type: ClusterIP, "])
+def test_a_changed_selector_is_found_beside_a_left_over_external_name(
+    compare: Compare, type_text: str
+) -> None:
+    before = PORTS.replace("{selector", f"{{{type_text}externalName: x.example, selector")
+    after = before.replace("selector: {app: web}", "selector: {app: wbe}")
+    assert after != before != PORTS
+    code, report = compare(before, after, "--no-send")
+    assert code == 1
+    assert all("pods app=wbe" in change[2] for change in list_changes(report))
+
+
 def test_a_port_that_is_no_longer_http_is_found_where_callers_name_it(compare: Compare) -> None:
     before = PORTS.replace("hosts: [shop.example]\n", "hosts: [web]\n").replace("[doors]", "[mesh]")
     before = before.replace("host: web, port: {number: 9090}", "host: cart")

@@ -255,6 +255,36 @@ def test_headers_and_copies_are_judged_as_they_are_meant(
     assert "x-tier arrived as 'silver', not 'gold'" in " ".join(ended.output.split())
 
 
+def test_a_subset_of_a_route_keeps_its_words_beside_another_rule_of_its_name(
+    folder: Path,
+) -> None:
+    hidden = """\
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: cart, namespace: other}
+spec:
+  host: cart.shop.svc.cluster.local
+  exportTo: ["."]
+  subsets: [{name: v2, labels: {release: stable}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: namesake, namespace: other}
+spec:
+  host: cart
+  subsets: [{name: v2, labels: {version: v2}}]
+"""
+    (folder / "shop.yaml").write_text(RULES + hidden)
+    (folder / "meshproof.yaml").write_text(
+        INTENT + "- {name: any, request: {host: shop.example, path: /cart}, to: cart}\n"
+    )
+    cases = {case.id: case for case in loading.load([str(folder)]).plan.cases}
+    ((destination, _),) = cases["intent: beta testers see v2 -> cart v2"].shares
+    assert destination.labels == (("version", "v2"),)
+    assert "intent: any -> cart" in " ".join(cases)
+
+
 @pytest.mark.local
 @pytest.mark.parametrize(
     ("to", "observed"),

@@ -88,9 +88,10 @@ def list_ports_of(service: Service, number: int) -> list[str]:
 
 def _describe_pods(service: Service) -> str:
     """Return in words which pods a Service stands for."""
-    kind = f"{service.type} " if service.type == "ExternalName" else ""
-    external = read_text(service.document.spec.mapping().get("externalName"))
-    return f"{kind}{external}".strip() or f"pods {format_labels(service.selector) or 'of no label'}"
+    if service.type == "ExternalName":  # for any other type the API server ignores the name
+        external = read_text(service.document.spec.mapping().get("externalName"))
+        return f"ExternalName {external}".strip()
+    return f"pods {format_labels(service.selector) or 'of no label'}"
 
 
 def _describe_port(service: Service, port: ServicePort) -> str:

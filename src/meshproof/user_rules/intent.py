@@ -256,9 +256,8 @@ def _list_destinations(user_rules: UserRules) -> dict[str, set[Destination]]:
     """Return words -> destinations: services by any of their names, with or without a subset.
 
     A subset that a DestinationRule defines and no route sends to is one as well: rules that do not
-    send there do not do what is meant.
+    send there do not do what is meant. It takes no words from those that routes send to.
     """
-    destinations: dict[str, set[Destination]] = {}
     routed = (
         target
         for table in user_rules.rules.tables
@@ -271,18 +270,23 @@ def _list_destinations(user_rules: UserRules) -> dict[str, set[Destination]]:
         for name, labels in rule.subsets
         if "*" not in rule.host
     )
-    targets = [
-        (target.host, target.labels, dict.fromkeys((target.subset_name, target.subset)))
-        for target in (*routed, *defined)
-    ]
     services = user_rules.known_hosts.world.services
-    for host in dict.fromkeys((*(host for host, _, _ in targets), *services)):
+    return {**_name_destinations(defined), **_name_destinations(routed, services)}
+
+
+def _name_destinations(
+    targets: Iterable[Target], services: Iterable[str] = ()
+) -> dict[str, set[Destination]]:
+    """Return words -> destinations of targets, and of further services by full host."""
+    destinations: dict[str, set[Destination]] = {}
+    listed = list(targets)
+    for host in dict.fromkeys((*(target.host for target in listed), *services)):
         for name in _list_names(host):
             destinations.setdefault(name, set()).add(Destination(host, (), ""))
-    for host, labels, subset_names in targets:
-        destination = Destination(host, labels, list(subset_names)[-1])
-        for name in _list_names(host) if labels else ():
-            for subset_name in filter(None, subset_names):
+    for target in listed:
+        destination = Destination(target.host, target.labels, target.subset)
+        for name in _list_names(target.host) if target.labels else ():
+            for subset_name in filter(None, (target.subset_name, target.subset)):
                 destinations.setdefault(f"{name} {subset_name}", set()).add(destination)
     return destinations
 
