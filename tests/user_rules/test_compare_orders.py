@@ -123,6 +123,46 @@ def test_two_rules_of_a_gateway_for_the_same_requests_are_compared_in_either_ord
     assert changes[0][2].startswith(f"cart v2 if shop/{changed} is older than")
 
 
+@pytest.mark.parametrize("changed", ["a", "b"])
+@pytest.mark.parametrize(
+    ("dated", "condition"),
+    [
+        ((), "if Gateway edge/{changed} is older than edge/{other}"),
+        (
+            ("a",),
+            {
+                "a": "if Gateway edge/b is younger than the others",
+                "b": "if Gateway edge/b is older than the others",
+            },
+        ),
+    ],
+    ids=["none dated", "one dated"],
+)
+def test_rules_that_say_their_age_are_compared_in_either_order_of_their_gateways(
+    tmp_path: Path, capsys: Any, dated: tuple[str, ...], condition: Any, changed: str
+) -> None:
+    def write(**subsets: str) -> str:
+        texts = [GATEWAY]
+        for name, subset in subsets.items():
+            made = ', creationTimestamp: "2020-01-01T00:00:00Z"'
+            head, _, _ = GATEWAY.partition("---")
+            gateway_name = f"name: {name}, namespace: edge{made if name in dated else ''}"
+            texts.append(head.replace("name: gw, namespace: shop", gateway_name) + "---\n")
+            rule = write_rule(
+                name, subset, f"hosts: [shop.example]\n  gateways: [edge/{name}]", "/cart"
+            )
+            texts.append(rule.replace("namespace: shop", f"namespace: shop{made}", 1))
+        return "".join(texts)
+
+    code, changes = compare(
+        tmp_path, capsys, write(a="v1", b="v1"), write(**{"a": "v1", "b": "v1", changed: "v2"})
+    )
+    assert code == 1
+    (other,) = {"a", "b"} - {changed}
+    words = condition[changed] if dated else condition.format(changed=changed, other=other)
+    assert changes[0] == ["GET shop.example/cart", f"cart v1 {words}", f"cart v2 {words}"]
+
+
 def test_rules_from_which_no_request_follows_are_refused_with_the_reason(
     tmp_path: Path, capsys: Any
 ) -> None:

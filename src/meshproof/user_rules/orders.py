@@ -23,10 +23,15 @@ Ages = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Group:
-    """Rules of which nothing says which one comes first, by name. `are_dated` for some of them."""
+    """Rules, or Gateways, of which nothing says which one comes first, by name.
+
+    `names` are those that do not say their age, `is_partly_dated` if others of them do. `rules` are
+    all rules whose order theirs decides.
+    """
 
     names: tuple[str, ...]
     is_partly_dated: bool = False
+    rules: frozenset[str] = frozenset()
 
     @property
     def order_count(self) -> int:
@@ -43,11 +48,14 @@ class Group:
         """Return in words what the order of a number assumes."""
         first = number % self.order_count
         names = [name.partition(" ")[2] for name in self.names]
+        kind = "Gateway" if self.names[0].startswith("Gateway ") else ""
         if first == len(names):
-            return f"if {join_names(names)} are younger than the others"
+            plural, verb = ("s", "are") if len(names) > 1 else ("", "is")
+            text = f"{kind and f'{kind}{plural} '}{join_names(names)}"
+            return f"if {text} {verb} younger than the others"
         others = [name for rank, name in enumerate(names) if rank != first]
         than = join_names(others) if others else "the others"
-        return f"if {names[first]} is older than {than}"
+        return f"if {kind and f'{kind} '}{names[first]} is older than {than}"
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class Order:
     def describe(self, rules: Iterable[str]) -> str:
         """Return in words what is assumed of the groups that have one of some rules."""
         names = {name for name in rules if name}
-        groups = [group for group in self.groups if names & set(group.names)] or self.groups
+        groups = [group for group in self.groups if names & group.rules] or self.groups
         return ", and ".join(group.describe_order(self.number) for group in groups)
 
 
@@ -149,12 +157,16 @@ def _list_groups(sides: tuple[Side, Side]) -> Iterator[Group]:
     """Yield the rules whose order nothing says: all that are linked by such pairs are a group."""
     links: dict[str, set[str]] = {}
     dated: set[str] = set()
+    gateways: dict[str, set[str]] = {}
+    by_gateways: list[tuple[set[str], set[str]]] = []
     for coverage in (entry for side in sides for entry in side.user_rules.plan.coverage):
         for rival in coverage.unordered:
             pair = {name_rule(coverage.table), name_rule(rival)}
             for name in pair:
                 links.setdefault(name, set()).update(pair)
-            dated |= {name_rule(table) for table in (coverage.table, rival) if table.created}
+            for table in (coverage.table, rival):
+                gateways.setdefault(name_rule(table), set()).update(table.gateways or ())
+                dated |= {name_rule(table)} if table.created else set()
     left = sorted(links)
     while left:
         names, waiting = set[str](), [left[0]]
@@ -166,6 +178,33 @@ def _list_groups(sides: tuple[Side, Side]) -> Iterator[Group]:
         left = [name for name in left if name not in names]
         undated = tuple(sorted(names - dated))
         if undated:
-            yield Group(undated, bool(names & dated))
+            yield Group(undated, bool(names & dated), frozenset(names))
         else:  # their Gateways say no age
-            yield Group((), True)
+            by_gateways.append((set[str]().union(*(gateways[name] for name in names)), names))
+    yield from _list_gateway_groups(sides, by_gateways)
+
+
+def _list_gateway_groups(
+    sides: tuple[Side, Side], by_gateways: Iterable[tuple[set[str], set[str]]]
+) -> Iterator[Group]:
+    """Yield the groups of Gateways that decide the order of rules; those with a common one are one.
+
+    `by_gateways` has the names of Gateways with the rules that they decide.
+    """
+    listed = [gateway for side in sides for gateway in side.user_rules.rules.gateways]
+    all_undated = {gateway.name for gateway in listed if not gateway.created}
+    merged: list[tuple[set[str], set[str]]] = []
+    for named, rules in by_gateways:
+        common = [group for group in merged if group[0] & named & all_undated]
+        merged = [group for group in merged if group not in common]
+        merged.append(
+            (
+                named.union(*(group[0] for group in common)),
+                rules.union(*(group[1] for group in common)),
+            )
+        )
+    for named, rules in merged:
+        undated = sorted(f"Gateway {name}" for name in named & all_undated)
+        if undated:
+            is_partly_dated = any(gateway.created for gateway in listed if gateway.name in named)
+            yield Group(tuple(undated), is_partly_dated, frozenset(rules))
