@@ -247,6 +247,25 @@ def test_fault(of: Of, text: str, ids: list[str]) -> None:
     assert list(of(f"fault: {text}", match="uri: {exact: /a}")) == ids
 
 
+def test_a_preflight_that_a_fault_aborts_at_times_is_not_judged(of: Of) -> None:
+    asked = "method: {exact: OPTIONS}, headers: {access-control-request-method: {exact: PUT}"
+    origin = "origin: {prefix: 'https://a'}"
+    fault = "fault: {abort: {httpStatus: 503, percentage: {value: 50}}}"
+    policy = "corsPolicy: {allowOrigins: [{prefix: 'https://a'}]}"
+    ignoring = policy.replace("Policy: {", "Policy: {unmatchedPreflights: IGNORE, ")
+    for match, actions, is_open in (
+        (f"{asked}, {origin}}}", f"{fault}\n  {policy}", True),
+        (f"{asked}, origin: {{exact: 'https://b'}}}}", f"{fault}\n  {ignoring}", True),
+        # Without an origin, or forwarded, the route has it.
+        (f"{asked}}}", f"{fault}\n  {policy}", False),
+        (f"{asked}, origin: {{exact: 'https://b'}}}}", f"{fault}\n  {policy}", False),
+        (f"{asked}, {origin}}}", fault, False),
+    ):
+        case, *_ = of(actions, match=match).values()
+        assert (case.answer.is_open, case.needs_judge) == (is_open, not is_open), (match, actions)
+        assert any("who answers this preflight" in part for part in case.answer.unproven) == is_open
+
+
 def test_an_abort_of_some_is_judged_as_a_split(of: Of) -> None:
     text = "fault: {abort: {httpStatus: 503, percentage: {value: 50}}}"
     case, *_ = of(text, SPLIT).values()

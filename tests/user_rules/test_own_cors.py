@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from meshproof.run.record import Outcome
 from meshproof.user_rules import loading
 from tests.user_rules.faulty_command import build_command
+from tests.user_rules.shop_texts import GATEWAY
 
 RULES = Path(__file__).with_name("cors.yaml")
 command = partial(build_command, RULES)
@@ -97,6 +99,54 @@ def test_a_wrong_policy_fails_its_cases_and_no_others(meshproof: Run, name: str)
     for result in meshproof(*command(name)).require_failed(FAULTS[name]):
         assert result.rule
         assert result.rule.file == str(RULES), result.rule
+
+
+PREFLIGHTS = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [gw]
+  http:
+  - match:
+    - method: {exact: OPTIONS}
+      headers:
+        origin: {exact: https://a.example}
+        access-control-request-method: {exact: POST}
+    corsPolicy: {allowOrigins: [{exact: https://a.example}], allowMethods: [POST]}
+    {action}
+    route: [{destination: {host: cart}}]
+"""
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("action", "reason", "open_count"),
+    [
+        (
+            "fault: {abort: {httpStatus: 503, percentage: {value: 50}}}",
+            "who answers this preflight: its fault aborts some of them",
+            2,  # also by the other name of its host
+        ),
+        ("timeout: 1s", "the timeout, retries and copies of this preflight", 0),
+        ("mirror: {host: copies}", "the timeout, retries and copies of this preflight", 0),
+    ],
+    ids=["abort", "timeout", "mirror"],
+)
+def test_a_route_of_preflights_alone_is_not_expected_to_reach_its_destination(
+    meshproof: Run, tmp_path: Path, action: str, reason: str, open_count: int
+) -> None:
+    (tmp_path / "rule.yaml").write_text(GATEWAY + PREFLIGHTS.replace("{action}", action))
+    ended = meshproof("test", "--rules", "rule.yaml")
+    assert ended.code == 0, ended.output
+    assert f"not proven: {reason}" in " ".join(ended.output.split())
+    unproven = [
+        promise
+        for promise, result in ended.results.items()
+        if result.outcome is Outcome.NOT_SUPPORTED
+    ]
+    assert len(unproven) == open_count, unproven
 
 
 FILTER = """\

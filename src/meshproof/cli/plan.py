@@ -162,6 +162,9 @@ def _estimate_costs(user_rules: UserRules, options: argparse.Namespace) -> dict[
     judged_costs: dict[tuple[tuple[float, ...], Options, bool], Cost] = {}
     costs: dict[str, Cost] = {}
     for case in user_rules.plan.cases:
+        if case.answer.is_open:
+            costs[case.id] = Cost(0, 0)
+            continue
         if not case.needs_judge:
             costs[case.id] = _estimate_unjudged_cost(case, user_rules.workloads)
             continue

@@ -58,7 +58,12 @@ class Case:
 
     @property
     def needs_judge(self) -> bool:
-        """True when chance decides the outcome of a request, so that a judge must decide."""
+        """True when chance decides the outcome of a request, so that a judge must decide.
+
+        An open answer is not judged.
+        """
+        if self.answer.is_open:
+            return False
         if self.answer.mirrors:
             return self.answer.mirrors[0][1] < 1
         if self.answer.delayed_share:

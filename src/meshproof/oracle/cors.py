@@ -39,6 +39,15 @@ _FOREIGN_ORIGIN = f"https://{UNMATCHED_VALUE}.example"
 #: What a foreign preflight gets that is not forwarded. Envoy still says the rest of the policy;
 #: without the origin no browser heeds it.
 _FOREIGN_REPLY = ProxyReply(200, "200", response_headers=((_ALLOWED_ORIGIN, None),))
+#: Why the case of an open preflight is not judged.
+OPEN_REASON = (
+    "who answers this preflight: its fault aborts some of them, and by its corsPolicy the proxy "
+    "answers the others"
+)
+#: Why no request proves what else a route does, where each that it takes is a preflight.
+CUT_OFF_REASON = (
+    "the timeout, retries and copies of this preflight: by its corsPolicy the proxy answers it"
+)
 
 
 def list_unproven(route: Route, match: Match | None) -> Iterator[str]:
@@ -85,13 +94,9 @@ def answer_preflight(route: Route, call: Call) -> ExpectedAnswer | None:
     Envoy's filter of faults stands before that of CORS: a fault that aborts some calls only leaves
     open which answer it is (see `is_open`).
     """
-    policy, origin = route.cors, call.header(_ORIGIN)
-    if policy is None or not _is_preflight(route, call) or not origin:
+    reply = _find_reply(route, call)
+    if reply is None or compute_abort_share(route):
         return None
-    is_allowed = any(_allows_origin(condition, origin) for condition in policy.origins)
-    if (policy.forwards_unmatched and not is_allowed) or compute_abort_share(route):
-        return None
-    reply = _expect_reply(policy, call, origin) if is_allowed else _FOREIGN_REPLY
     fault = route.fault or Fault()
     delay = fault.delay_seconds if fault.delay_percent == 100 else 0.0
     extra = fault.delay_seconds if fault.delay_percent else 0.0
@@ -103,7 +108,23 @@ def is_open(route: Route, call: Call) -> bool:
 
     No expected answer holds both.
     """
-    return _is_preflight(route, call) and 0 < compute_abort_share(route) < 1
+    return _find_reply(route, call) is not None and 0 < compute_abort_share(route) < 1
+
+
+def cuts_off_actions(route: Route, call: Call) -> bool:
+    """Say whether the proxy answers a call itself, so that some actions of its route do nothing."""
+    has_actions = bool(route.timeout or route.retries or route.mirrors)
+    return has_actions and answer_preflight(route, call) is not None
+
+
+def _find_reply(route: Route, call: Call) -> ProxyReply | None:
+    """Return the proxy's reply to a preflight that no fault aborts, None for any other call."""
+    policy, origin = route.cors, call.header(_ORIGIN)
+    if policy is None or not _is_preflight(route, call) or not origin:
+        return None
+    if any(_allows_origin(condition, origin) for condition in policy.origins):
+        return _expect_reply(policy, call, origin)
+    return None if policy.forwards_unmatched else _FOREIGN_REPLY
 
 
 def _is_preflight(route: Route, call: Call) -> bool:

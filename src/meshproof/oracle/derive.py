@@ -424,7 +424,7 @@ class _TableDeriver:
                     answer = None
                     if index is not None:
                         route = self._find_route(index, changed)
-                        answer = actions.expect_answer(route, match, changed)
+                        answer = _expect_answer(route, match, changed)
                         answer = replace(answer, ignores_shares=True)
                     description = f"host {shorten(name)}{self._describe_entrance(entrance)}"
                     yield self.make_case(changed, description, self._table.at, answer=answer)
@@ -481,10 +481,17 @@ class _TableDeriver:
         self, route: Route, match: Match | None, call: Call, description: str
     ) -> Iterator[Case]:
         """Yield the further cases that prove a route's actions, for a call that reaches it."""
-        sources = timeouts_and_retries, actions, cors
-        for variant in itertools.chain(
-            *(source.derive_variants(route, match, call) for source in sources)
-        ):
+        # What the proxy answers itself shows no timeout, retry, rewrite or copy.
+        variants = itertools.chain(
+            (
+                variant
+                for source in (timeouts_and_retries, actions)
+                for variant in source.derive_variants(route, match, call)
+                if variant.answer.delayed_share or not cors.answer_preflight(route, variant.call)
+            ),
+            cors.derive_variants(route, match, call),
+        )
+        for variant in variants:
             if self._finder.find(variant.call) == self._finder.find(call):
                 yield self.make_case(
                     variant.call,
@@ -772,8 +779,12 @@ class _TableDeriver:
         status = 200
         if index is not None:
             route = self._find_route(index, call)
+            is_cut_off = answer is None and cors.cuts_off_actions(route, call)
             answer = answer or _expect_answer(route, match, call)
+            is_open = cors.is_open(route, call)
             unproven = (
+                *((cors.OPEN_REASON,) if is_open else ()),
+                *((cors.CUT_OFF_REASON,) if is_cut_off else ()),
                 *list_unproven(match, call),
                 *actions.list_unproven(route, match, call),
                 *timeouts_and_retries.list_unproven(route),
@@ -782,7 +793,7 @@ class _TableDeriver:
                     self._rules, route, answer, subsets.find_caller_namespace(call)
                 ),
             )
-            answer = replace(answer, unproven=unproven)
+            answer = replace(answer, unproven=unproven, is_open=is_open)
             shares = actions.compute_shares(route, 1 - answer.proxy_reply_share)
             status = answer.proxy_reply.status if answer.proxy_reply and not shares else 200
         elif (
@@ -880,8 +891,7 @@ class _TableDeriver:
 
 def _expect_answer(route: Route, match: Match | None, call: Call) -> ExpectedAnswer:
     """Return the expected answer to a call that a route takes, also to one of a browser."""
-    expected = cors.answer_preflight(route, call) or actions.expect_answer(route, match, call)
-    return replace(expected, is_open=cors.is_open(route, call))
+    return cors.answer_preflight(route, call) or actions.expect_answer(route, match, call)
 
 
 def _describe_proxy(call: Call) -> str:
